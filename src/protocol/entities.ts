@@ -1,0 +1,155 @@
+// Users, chats and messages as they look on the wire: ids, limits, and the mapping from our terms to the seed's.
+
+/** Limits that both ends of the wire may rely on. */
+export const limits = {
+  /** Longest message, in code points of the decoded text. */
+  messageCodePoints: 4000,
+  nameCodePoints: 50,
+  groupNameCodePoints: 100,
+  passwordMin: 8,
+  passwordMax: 128,
+  emailLength: 254,
+  pictureLength: 2048,
+  clientIdLength: 128,
+  historyPageDefault: 30,
+  historyPageMax: 100,
+  peoplePageMax: 1000,
+  /** Most people that one create_group may name. */
+  groupMembersAtOnce: 500,
+  /** Largest WebSocket frame. */
+  frameBytes: 64 * 1024,
+  /** Largest HTTP request body. */
+  bodyBytes: 64 * 1024,
+} as const;
+
+export const maxUid = 9_999_999_999;
+
+/** What stands between the two accounts in the id of a direct chat. */
+const directSeparator = '0'.repeat(16);
+
+/** How a chat is named by the one who asks: a group by its id, a direct chat by the other person. */
+export type ChatRef =
+  | { readonly kind: 'group'; readonly groupId: string }
+  | { readonly kind: 'direct'; readonly otherUid: number };
+
+/** The id under which `viewer` sees the direct chat with `other`: the viewer's number always stands first. */
+export function directChatId(viewer: number, other: number): string {
+  return `${viewer}${directSeparator}${other}`;
+}
+
+/**
+ * Reads a chat id as `asker` may use it. A direct chat may be spelled from either side, but one side must be the asker.
+ * @returns null for an id that cannot be one of the asker's
+ */
+export function readChatId(id: string, asker: number): ChatRef | null {
+  const otherUid =
+    readUid(stripPrefix(id, `${asker}${directSeparator}`)) ?? readUid(stripSuffix(id, `${directSeparator}${asker}`));
+  if (otherUid !== null) return { kind: 'direct', otherUid };
+  return /^[1-9]\d{0,14}$/.test(id) ? { kind: 'group', groupId: id } : null;
+}
+
+/** Whether an id has the shape of a direct chat, whoever's it is. */
+export function looksDirect(id: string): boolean {
+  return /^[1-9]\d{0,9}0{16}[1-9]\d{0,9}$/.test(id);
+}
+
+function stripPrefix(text: string, prefix: string): string | null {
+  return text.startsWith(prefix) ? text.slice(prefix.length) : null;
+}
+
+function stripSuffix(text: string, suffix: string): string | null {
+  return text.endsWith(suffix) ? text.slice(0, -suffix.length) : null;
+}
+
+/** A decimal account number without leading zero, or null. */
+export function readUid(text: string | null): number | null {
+  if (text === null || !/^[1-9]\d{0,9}$/.test(text)) return null;
+  return Number(text);
+}
+
+/** A chat as one of its members sees it. */
+export interface ChatView {
+  readonly ref: ChatRef;
+  /** The group's name, or the other person's. */
+  readonly name: string;
+  readonly picture: string;
+  /** ms since the epoch */
+  readonly createdAt: number;
+  /** Position of the newest message, 0 when there is none. */
+  readonly lastSeq: number;
+  readonly lastBody: string | null;
+  /** ms since the epoch */
+  readonly lastMessageAt: number | null;
+  /** Position up to which this member has read. */
+  readonly readSeq: number;
+}
+
+/** One message of a chat's log. */
+export interface Message {
+  /** 1, 2, 3, ... in its chat */
+  readonly seq: number;
+  readonly senderUid: number;
+  readonly senderName: string;
+  readonly senderPicture: string;
+  readonly body: string;
+  /** ms since the epoch */
+  readonly sentAt: number;
+}
+
+/** The id a chat has for this viewer. */
+export function chatIdFor(viewer: number, ref: ChatRef): string {
+  return ref.kind === 'group' ? ref.groupId : directChatId(viewer, ref.otherUid);
+}
+
+/** ISO 8601 in UTC with milliseconds and `Z`. */
+export function wireTime(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** A chat list as `get_all_chats` and the announce reply carry it, in the order given. */
+export function chatsOnWire(viewer: number, chats: readonly ChatView[]) {
+  return Object.fromEntries(
+    chats.map((chat) => [
+      chatIdFor(viewer, chat.ref),
+      {
+        NAME: chat.name,
+        PROFILE_PIC: chat.picture,
+        CREATION_DATE: wireTime(chat.createdAt),
+        KIND: chat.ref.kind,
+        LAST_MESSAGE_ID: chat.lastSeq,
+        LAST_MESSAGE: chat.lastBody ?? '',
+        LAST_MESSAGE_TIME: chat.lastMessageAt === null ? null : wireTime(chat.lastMessageAt),
+        READ_MESSAGE_ID: chat.readSeq,
+      },
+    ]),
+  );
+}
+
+/** One chat's messages keyed by position, as `get_old_messages` carries them. */
+export function messagesOnWire(messages: readonly Message[]) {
+  return Object.fromEntries(
+    messages.map((message) => [
+      String(message.seq),
+      {
+        SENDER_ID: message.senderUid,
+        SENDER_NAME: message.senderName,
+        MESSAGE: message.body,
+        PROFILE_PIC: message.senderPicture,
+        TIME_STAMP: wireTime(message.sentAt),
+      },
+    ]),
+  );
+}
+
+/** The fields of a `send_message` push or reply; `groupId` spelled for whoever gets it. */
+export function messageOnWire(groupId: string | number, message: Message) {
+  return {
+    SENDER_ID: message.senderUid,
+    SENDER_NAME: message.senderName,
+    MESSAGE: message.body,
+    GROUP_ID: groupId,
+    MESSAGE_ID: message.seq,
+    TIME_STAMP: wireTime(message.sentAt),
+    PROFILE_PIC: message.senderPicture,
+  };
+}

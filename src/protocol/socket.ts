@@ -1,0 +1,82 @@
+// The WebSocket contract: the envelope, every event a client may send and every event it may get.
+import { z } from 'zod';
+import { chatId, secret, uid } from './fields.ts';
+import { chatList } from './http.ts';
+
+/** Correlates a reply with what it answers; sent back as it came. */
+const correlationId = z.union([z.string().max(64), z.number()]);
+
+/** `{"event", "data"}` both ways, with an optional `"id"`. */
+export const envelope = z.object({
+  event: z.string().max(64),
+  data: z.record(z.string(), z.unknown()).nullish(),
+  id: correlationId.nullish(),
+});
+
+const announce = z.object({ UID: uid, TOKEN: secret });
+const send = z.object({
+  SENDER_ID: uid.nullish(),
+  MESSAGE: z.string('is not a string'),
+  GROUP_ID: chatId,
+  CLIENT_MESSAGE_ID: z.string().min(1).max(64).nullish(),
+});
+
+export type SendRequest = z.output<typeof send>;
+
+/** What each event carries from the client. Three names announce: the seed's, the client in use's, an older one's. */
+export const clientEvents = {
+  wants_all_his_chats: announce,
+  get_all_messages: announce,
+  get_all_chat_list: announce,
+  send_message: send,
+  send_message_new_chat: send,
+  connect_user: z.object({}),
+} as const;
+
+export type ClientEvent = keyof typeof clientEvents;
+
+const errorReply = z.object({ status_code: z.number().int().min(400).max(599), message: z.string() });
+const delivered = z.object({
+  SENDER_ID: z.number().int().positive(),
+  SENDER_NAME: z.string(),
+  MESSAGE: z.string(),
+  GROUP_ID: z.union([z.string(), z.number()]),
+  MESSAGE_ID: z.number().int().positive(),
+  TIME_STAMP: z.iso.datetime({ precision: 3 }),
+  PROFILE_PIC: z.string(),
+});
+const announced = z.object({ status_code: z.literal(200), message: z.string(), chats: chatList });
+const ok = z.object({ status_code: z.literal(200), message: z.string() });
+/** What the client in use shows in the open chat when a `send_message` failed. */
+const serverNotice = z.object({
+  SENDER_ID: z.literal(0),
+  SENDER_NAME: z.literal('Server'),
+  GROUP_ID: z.union([z.string(), z.number()]),
+  MESSAGE: z.string(),
+  MESSAGE_ID: z.literal(0),
+  TIME_STAMP: z.iso.datetime({ precision: 3 }),
+});
+
+/** What each event carries to the client: the reply to its own, or a push. */
+export const serverEvents = {
+  wants_all_his_chats: z.union([announced, errorReply]),
+  get_all_messages: z.union([announced, errorReply]),
+  get_all_chat_list: z.union([announced, errorReply]),
+  send_message: z.union([
+    delivered.extend({ status_code: z.literal(200) }),
+    delivered,
+    errorReply.extend({ content: serverNotice }),
+  ]),
+  send_message_new_chat: z.union([delivered.extend({ status_code: z.literal(200) }), errorReply]),
+  connect_user: z.union([ok, errorReply]),
+  chat_changed: z.union([
+    z.object({
+      GROUP_ID: z.string(),
+      NAME: z.string(),
+      PROFILE_PIC: z.string(),
+      CREATION_DATE: z.iso.datetime({ precision: 3 }),
+    }),
+    z.object({ GROUP_ID: z.string(), REMOVED: z.literal(true) }),
+  ]),
+  error: errorReply,
+} as const;

@@ -1,0 +1,43 @@
+// The encodings of MESSAGE: `h:` + hex and `u:` + base64url of UTF-8 text, anything else is the text itself.
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/**
+ * The text a MESSAGE shows, or null when it is marked as encoded but is not validly so.
+ * A text is taken as marked when its second UTF-16 unit is `:`, because that is what the client in use looks at.
+ */
+export function decodeText(message: string): string | null {
+  if (message[1] !== ':') return message;
+  const payload = message.slice(2);
+  if (message[0] === 'h' && /^(?:[0-9a-f]{2})*$/.test(payload)) return decodeUtf8(Buffer.from(payload, 'hex'));
+  if (message[0] === 'u' && isBase64Url(payload)) return decodeUtf8(Buffer.from(payload, 'base64url'));
+  return null;
+}
+
+/** `h:` + lower-case hex of the UTF-8 bytes. */
+export function encodeText(text: string): string {
+  return `h:${Buffer.from(text, 'utf8').toString('hex')}`;
+}
+
+/**
+ * The form in which a MESSAGE is kept and delivered. A text that only looks encoded would make the chat unopenable
+ * for every member of it, so it is encoded itself; lone surrogates, which no UTF-8 can carry, become U+FFFD.
+ */
+export function deliverableText(message: string): string {
+  const wellFormed = message.toWellFormed();
+  return decodeText(wellFormed) === null ? encodeText(wellFormed) : wellFormed;
+}
+
+function isBase64Url(payload: string): boolean {
+  const [, digits = '', padding = ''] = /^([A-Za-z0-9_-]*)(={0,2})$/.exec(payload) ?? [];
+  const wellPadded = padding === '' || (digits.length + padding.length) % 4 === 0;
+  return digits.length + padding.length === payload.length && digits.length % 4 !== 1 && wellPadded;
+}
+
+function decodeUtf8(bytes: Uint8Array): string | null {
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    return null; // TextDecoder says by an exception that the bytes are not UTF-8
+  }
+}

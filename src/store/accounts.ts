@@ -1,0 +1,221 @@
+// Accounts in SQLite: sign-up, verification, settings, the people list, and what expires.
+import { and, asc, eq, gt, gte, isNotNull, isNull, lt, lte, ne, notInArray, or, sql } from 'drizzle-orm';
+import { liveCodes, redeemCode } from './codes.ts';
+import { accounts, chats, codes, members, sessions } from './schema.ts';
+import type { Driver, Queries } from './sqlite.ts';
+import type { Account, AccountStore, Emit, NewAccount } from './store.ts';
+
+type Row = typeof accounts.$inferSelect;
+type Accounts = Omit<
+  AccountStore,
+  'openSession' | 'findSession' | 'touchSession' | 'endSession' | 'issueCode' | 'withdrawCode'
+>;
+
+/** The form in which addresses are compared. */
+export function emailKey(email: string): string {
+  return email.toLowerCase();
+}
+
+export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: string): Accounts {
+  const { reader } = driver;
+  return {
+    createAccount: (account, session, code) =>
+      driver.write(async (tx) => {
+        const key = emailKey(account.email);
+        await tx
+          .delete(accounts)
+          .where(
+            and(eq(accounts.emailKey, key), isNull(accounts.verifiedAt), lte(accounts.expiresAt, account.createdAt)),
+          );
+        if (await isTaken(tx, key, 0, account.createdAt)) return 'email_taken';
+        if ((await findRow(tx, account.uid)) !== null) return 'uid_taken';
+        await tx.insert(accounts).values(rowOf(account));
+        await tx.insert(sessions).values({ ...session, lastUsedAt: session.createdAt });
+        await tx.insert(codes).values(code);
+        return 'created';
+      }),
+
+    removeUnverified: (uid) =>
+      driver.write(async (tx) => {
+        await tx.delete(accounts).where(and(eq(accounts.uid, uid), isNull(accounts.verifiedAt)));
+      }),
+
+    findAccount: async (uid) => accountOf(await findRow(reader, uid)),
+    findAccountByEmail: async (email) =>
+      accountOf(
+        (await reader
+          .select()
+          .from(accounts)
+          .where(eq(accounts.emailKey, emailKey(email)))
+          .get()) ?? null,
+      ),
+    isEmailTaken: (email, exceptUid, now) => isTaken(reader, emailKey(email), exceptUid, now),
+
+    verifyAccount: (uid, tried) =>
+      driver.write(async (tx) => {
+        if (!(await redeemCode(tx, { uid, purpose: 'verify' }, tried))) return false;
+        await tx
+          .update(accounts)
+          .set({ verifiedAt: tried.now, expiresAt: null })
+          .where(and(eq(accounts.uid, uid), isNull(accounts.verifiedAt)));
+        await joinDefaultGroup(tx, defaultGroupId, uid, tried.now);
+        return true;
+      }),
+
+    changeSettings: (uid, change) =>
+      driver.write(
+        async (tx) => {
+          if (change.email) {
+            const refusal = await changeEmail(tx, uid, change.email, change.now);
+            if (refusal !== null) return { outcome: refusal, ended: [] };
+          }
+          const changed = { ...change.fields, ...nameKeys(change.fields) };
+          if (Object.keys(changed).length > 0) {
+            await tx.update(accounts).set(changed).where(eq(accounts.uid, uid));
+          }
+          const ended = change.endOtherSessionsThan
+            ? await endSessions(tx, uid, [change.endOtherSessionsThan])
+            : [];
+          return { outcome: 'changed' as const, ended };
+        },
+        ({ ended }) => {
+          if (ended.length > 0) emit({ kind: 'sessions_ended', uid, sessionIds: ended });
+        },
+      ).then(({ outcome }) => outcome),
+
+    undoEmailChange: (email, tried) =>
+      driver.write(
+        async (tx) => {
+          const key = emailKey(email);
+          const undo = await tx
+            .select()
+            .from(codes)
+            .where(and(liveCodes('email_undo', tried.now), eq(codes.target, key), eq(codes.codeHash, tried.codeHash)))
+            .get();
+          if (!undo) return null;
+          // Undo codes made later went to addresses the taker chose: they must not undo the undoing.
+          await tx
+            .update(codes)
+            .set({ usedAt: tried.now })
+            .where(and(eq(codes.uid, undo.uid), isNull(codes.usedAt), gte(codes.id, undo.id)));
+          await tx.update(accounts).set({ email: key, emailKey: key }).where(eq(accounts.uid, undo.uid));
+          return { uid: undo.uid, sessionIds: await endSessions(tx, undo.uid, []) };
+        },
+        (undone) => {
+          if (undone) emit({ kind: 'sessions_ended', ...undone });
+        },
+      ).then((undone) => undone !== null),
+
+    listPeople: async (uid, { prefix, after, limit }) => {
+      const query = reader
+        .select({
+          uid: accounts.uid,
+          name: sql<string>`${accounts.firstName} || ' ' || ${accounts.lastName}`,
+          picture: accounts.picture,
+        })
+        .from(accounts)
+        .where(
+          and(isNotNull(accounts.verifiedAt), ne(accounts.uid, uid), gt(accounts.uid, after), nameBeginsWith(prefix)),
+        )
+        .orderBy(asc(accounts.uid));
+      return limit === null ? query : query.limit(limit);
+    },
+
+    removeExpired: ({ now, sessionsUsedBefore, sessionsMadeBefore }) =>
+      driver.write(async (tx) => {
+        await tx.delete(accounts).where(and(isNull(accounts.verifiedAt), lte(accounts.expiresAt, now)));
+        await tx
+          .delete(sessions)
+          .where(or(lt(sessions.lastUsedAt, sessionsUsedBefore), lt(sessions.createdAt, sessionsMadeBefore)));
+        // An hour longer than they live, because the hourly cap counts them.
+        await tx.delete(codes).where(lt(codes.expiresAt, now - 60 * 60 * 1000));
+      }),
+  };
+}
+
+/** Makes an account a member of the default group; nothing happens when it is one. */
+async function joinDefaultGroup(tx: Queries, groupId: string, uid: number, now: number): Promise<void> {
+  const group = await tx.select({ id: chats.id }).from(chats).where(eq(chats.groupId, groupId)).get();
+  if (!group) throw new Error(`the default group ${groupId} is missing`);
+  await tx
+    .insert(members)
+    .values({ chatId: group.id, uid, role: 'member', joinedAt: now })
+    .onConflictDoNothing();
+}
+
+async function changeEmail(
+  tx: Queries,
+  uid: number,
+  { address, proof, undo }: NonNullable<Parameters<AccountStore['changeSettings']>[1]['email']>,
+  now: number,
+): Promise<'email_taken' | 'no_code' | 'wrong_code' | null> {
+  const key = emailKey(address);
+  if (await isTaken(tx, key, uid, now)) return 'email_taken';
+  const owned = and(eq(codes.uid, uid), eq(codes.purpose, 'email_change'), eq(codes.target, key));
+  if (!(await tx.select({ id: codes.id }).from(codes).where(owned).limit(1).get())) return 'no_code';
+  if (!(await redeemCode(tx, { uid, purpose: 'email_change', target: key }, proof))) return 'wrong_code';
+  await tx.update(accounts).set({ email: address, emailKey: key }).where(eq(accounts.uid, uid));
+  await tx.insert(codes).values(undo);
+  return null;
+}
+
+async function isTaken(db: Queries, key: string, exceptUid: number, now: number): Promise<boolean> {
+  const owner = await db
+    .select({ uid: accounts.uid })
+    .from(accounts)
+    .where(and(eq(accounts.emailKey, key), ne(accounts.uid, exceptUid)))
+    .get();
+  if (owner) return true;
+  // Who may still take the address back by an undo code must not find it given away.
+  const reserved = await db
+    .select({ uid: codes.uid })
+    .from(codes)
+    .where(and(liveCodes('email_undo', now), eq(codes.target, key), ne(codes.uid, exceptUid)))
+    .get();
+  return reserved !== undefined;
+}
+
+/** Ends the account's sessions but those in `kept`, and says which ended. */
+async function endSessions(tx: Queries, uid: number, kept: readonly number[]): Promise<number[]> {
+  const ended = await tx
+    .delete(sessions)
+    .where(and(eq(sessions.uid, uid), notInArray(sessions.id, [...kept, 0])))
+    .returning({ id: sessions.id });
+  return ended.map(({ id }) => id);
+}
+
+async function findRow(db: Queries, uid: number): Promise<Row | null> {
+  return (await db.select().from(accounts).where(eq(accounts.uid, uid)).get()) ?? null;
+}
+
+function nameBeginsWith(prefix: string) {
+  if (prefix === '') return undefined;
+  const from = prefix.toLowerCase();
+  const to = `${from}\u{10ffff}`;
+  return or(
+    and(gte(accounts.firstKey, from), lt(accounts.firstKey, to)),
+    and(gte(accounts.lastKey, from), lt(accounts.lastKey, to)),
+  );
+}
+
+function nameKeys({ firstName, lastName }: Partial<Pick<Account, 'firstName' | 'lastName'>>) {
+  return {
+    ...(firstName === undefined ? {} : { firstKey: firstName.toLowerCase() }),
+    ...(lastName === undefined ? {} : { lastKey: lastName.toLowerCase() }),
+  };
+}
+
+function rowOf(account: NewAccount): typeof accounts.$inferInsert {
+  return {
+    ...account,
+    firstKey: account.firstName.toLowerCase(),
+    lastKey: account.lastName.toLowerCase(),
+    emailKey: emailKey(account.email),
+  };
+}
+
+function accountOf(row: Row | null): Account | null {
+  if (row === null) return null;
+  const { uid, firstName, lastName, email, phone, dob, picture, passwordHash, verifiedAt } = row;
+  return { uid, firstName, lastName, email, phone, dob, picture, passwordHash, verified: verifiedAt !== null };
+}

@@ -1,0 +1,234 @@
+// Groups, direct chats and who is in them, in SQLite; every lookup goes through a membership.
+import { and, asc, count, desc, eq, inArray, isNotNull, ne, sql } from 'drizzle-orm';
+import type { ChatRef, ChatView } from '../protocol/entities.ts';
+import { accounts, chats, members, messages } from './schema.ts';
+import type { Driver, Queries } from './sqlite.ts';
+import type { ChatHead, ChatStore, Emit, MemberOutcome } from './store.ts';
+
+/** The other account of a direct chat, seen by `members.uid`. */
+const otherUid = sql<number | null>`CASE WHEN ${chats.lowUid} = ${members.uid} THEN ${chats.highUid} ELSE ${chats.lowUid} END`;
+
+export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: string): ChatStore {
+  const { reader } = driver;
+  const listOf = () =>
+    reader
+      .select({
+        groupId: chats.groupId,
+        groupName: chats.name,
+        groupPicture: chats.picture,
+        otherUid,
+        otherName: sql<string>`${accounts.firstName} || ' ' || ${accounts.lastName}`,
+        otherPicture: accounts.picture,
+        createdAt: chats.createdAt,
+        lastSeq: chats.lastSeq,
+        lastBody: messages.body,
+        lastMessageAt: chats.lastMessageAt,
+        readSeq: members.readSeq,
+      })
+      .from(members)
+      .innerJoin(chats, eq(chats.id, members.chatId))
+      .leftJoin(messages, and(eq(messages.chatId, chats.id), eq(messages.seq, chats.lastSeq)))
+      .leftJoin(accounts, eq(accounts.uid, otherUid));
+  const list = listOf()
+    .where(eq(members.uid, sql.placeholder('uid')))
+    .orderBy(desc(sql`COALESCE(${chats.lastMessageAt}, ${members.joinedAt})`), asc(chats.id))
+    .prepare();
+
+  return {
+    ensureDefaultGroup: ({ groupId, name, now }) =>
+      driver.write(async (tx) => {
+        await tx
+          .insert(chats)
+          .values({ groupId, name, picture: '', createdAt: now })
+          .onConflictDoUpdate({ target: chats.groupId, set: { name } });
+        await tx.run(sql`
+          INSERT INTO members (chat_id, uid, role, joined_at)
+          SELECT ${chats.id}, ${accounts.uid}, 'member', ${now} FROM ${chats}, ${accounts}
+          WHERE ${chats.groupId} = ${groupId} AND ${accounts.verifiedAt} IS NOT NULL
+          ON CONFLICT DO NOTHING`);
+      }),
+
+    createGroup: (ownerUid, group) => {
+      const memberUids = [...new Set(group.memberUids)].filter((uid) => uid !== ownerUid);
+      return driver.write(
+        async (tx) => {
+          if (await findGroup(tx, group.groupId)) return 'id_taken';
+          if ((await countVerified(tx, memberUids)) < memberUids.length) return 'no_person';
+          const { groupId, name, picture, now } = group;
+          const chat = await tx
+            .insert(chats)
+            .values({ groupId, name, picture, createdAt: now })
+            .returning({ id: chats.id })
+            .get();
+          const people = [ownerUid, ...memberUids].map((uid) => ({
+            chatId: chat.id,
+            uid,
+            role: uid === ownerUid ? ('owner' as const) : ('member' as const),
+            joinedAt: now,
+          }));
+          await tx.insert(members).values(people);
+          return 'created';
+        },
+        (outcome) => {
+          if (outcome !== 'created') return;
+          const chat = headOf({ ...group, createdAt: group.now });
+          for (const uid of [ownerUid, ...memberUids]) emit({ kind: 'joined', uid, chat });
+        },
+      );
+    },
+
+    addMember: (actorUid, groupId, memberUid, now) =>
+      driver
+        .write(
+          async (tx): Promise<{ outcome: MemberOutcome; chat?: ChatHead }> => {
+            const group = await findGroup(tx, groupId);
+            if (!group) return { outcome: 'no_group' };
+            if (!mayManage(await roleOf(tx, group.id, actorUid))) return { outcome: 'not_allowed' };
+            if ((await countVerified(tx, [memberUid])) === 0) return { outcome: 'no_person' };
+            if (await roleOf(tx, group.id, memberUid)) return { outcome: 'already' };
+            await tx.insert(members).values({ chatId: group.id, uid: memberUid, role: 'member', joinedAt: now });
+            return { outcome: 'done', chat: headOf({ ...group, groupId }) };
+          },
+          ({ chat }) => {
+            if (chat) emit({ kind: 'joined', uid: memberUid, chat });
+          },
+        )
+        .then(({ outcome }) => outcome),
+
+    removeMember: (actorUid, groupId, memberUid) =>
+      driver.write(
+        async (tx): Promise<MemberOutcome> => {
+          const group = await findGroup(tx, groupId);
+          if (!group) return 'no_group';
+          const actorRole = await roleOf(tx, group.id, actorUid);
+          if (!mayManage(actorRole) || groupId === defaultGroupId || actorUid === memberUid) return 'not_allowed';
+          const role = await roleOf(tx, group.id, memberUid);
+          if (!role) return (await countVerified(tx, [memberUid])) === 0 ? 'no_person' : 'not_member';
+          if (role === 'owner') return 'not_allowed';
+          await removeFrom(tx, group.id, memberUid);
+          return 'done';
+        },
+        (outcome) => {
+          if (outcome === 'done') emit({ kind: 'left', uid: memberUid, groupId });
+        },
+      ),
+
+    leaveGroup: (actorUid, groupId) =>
+      driver.write(
+        async (tx): Promise<MemberOutcome> => {
+          const group = await findGroup(tx, groupId);
+          const role = group && (await roleOf(tx, group.id, actorUid));
+          if (!group || !role) return 'no_group';
+          if (groupId === defaultGroupId) return 'not_allowed';
+          await removeFrom(tx, group.id, actorUid);
+          if (role === 'owner') await handOver(tx, group.id);
+          return 'done';
+        },
+        (outcome) => {
+          if (outcome === 'done') emit({ kind: 'left', uid: actorUid, groupId });
+        },
+      ),
+
+    listChats: async (uid) => (await list.all({ uid })).map(viewOf),
+
+    findChat: async (uid, ref) => {
+      const row = await listOf()
+        .where(and(eq(members.uid, uid), isChat(uid, ref)))
+        .get();
+      return row ? viewOf(row) : null;
+    },
+  };
+}
+
+/** The condition that a chat is the one `uid` names so. */
+export function isChat(uid: number, ref: ChatRef) {
+  if (ref.kind === 'group') return eq(chats.groupId, ref.groupId);
+  return and(eq(chats.lowUid, Math.min(uid, ref.otherUid)), eq(chats.highUid, Math.max(uid, ref.otherUid)));
+}
+
+interface ChatRow {
+  groupId: string | null;
+  groupName: string;
+  groupPicture: string;
+  otherUid: number | null;
+  otherName: string | null;
+  otherPicture: string | null;
+  createdAt: number;
+  lastSeq: number;
+  lastBody: string | null;
+  lastMessageAt: number | null;
+  readSeq: number;
+}
+
+function viewOf(row: ChatRow): ChatView {
+  const { createdAt, lastSeq, lastBody, lastMessageAt, readSeq } = row;
+  const rest = { createdAt, lastSeq, lastBody, lastMessageAt, readSeq };
+  const ref = refOf(row);
+  if (ref.kind === 'group') return { ref, name: row.groupName, picture: row.groupPicture, ...rest };
+  return { ref, name: row.otherName ?? 'Deleted account', picture: row.otherPicture ?? '', ...rest };
+}
+
+/** A chat row is a group's or a direct chat's; the table's CHECK says so. */
+export function refOf(row: { groupId: string | null; otherUid: number | null }): ChatRef {
+  return row.groupId === null
+    ? { kind: 'direct', otherUid: row.otherUid ?? 0 }
+    : { kind: 'group', groupId: row.groupId };
+}
+
+function headOf(group: { groupId: string; name: string; picture: string; createdAt: number }): ChatHead {
+  const { groupId, name, picture, createdAt } = group;
+  return { ref: { kind: 'group', groupId }, name, picture, createdAt };
+}
+
+async function findGroup(tx: Queries, groupId: string) {
+  return tx
+    .select({ id: chats.id, name: chats.name, picture: chats.picture, createdAt: chats.createdAt })
+    .from(chats)
+    .where(eq(chats.groupId, groupId))
+    .get();
+}
+
+async function roleOf(tx: Queries, chatId: number, uid: number) {
+  const row = await tx
+    .select({ role: members.role })
+    .from(members)
+    .where(and(eq(members.chatId, chatId), eq(members.uid, uid)))
+    .get();
+  return row?.role;
+}
+
+function mayManage(role: string | undefined): boolean {
+  return role === 'owner' || role === 'admin';
+}
+
+async function countVerified(tx: Queries, uids: readonly number[]): Promise<number> {
+  if (uids.length === 0) return 0;
+  const row = await tx
+    .select({ people: count() })
+    .from(accounts)
+    .where(and(inArray(accounts.uid, [...uids]), isNotNull(accounts.verifiedAt)))
+    .get();
+  return row?.people ?? 0;
+}
+
+/** The last one out takes the group and its log along. */
+async function removeFrom(tx: Queries, chatId: number, uid: number): Promise<void> {
+  await tx.delete(members).where(and(eq(members.chatId, chatId), eq(members.uid, uid)));
+  const left = await tx.select({ uid: members.uid }).from(members).where(eq(members.chatId, chatId)).limit(1).get();
+  if (!left) await tx.delete(chats).where(eq(chats.id, chatId));
+}
+
+async function handOver(tx: Queries, chatId: number): Promise<void> {
+  const heir = await tx
+    .select({ uid: members.uid })
+    .from(members)
+    .where(and(eq(members.chatId, chatId), ne(members.role, 'owner')))
+    .orderBy(asc(sql`CASE ${members.role} WHEN 'admin' THEN 0 ELSE 1 END`), asc(members.joinedAt), asc(members.uid))
+    .limit(1)
+    .get();
+  if (!heir) return;
+  await tx
+    .update(members)
+    .set({ role: 'owner' })
+    .where(and(eq(members.chatId, chatId), eq(members.uid, heir.uid)));
+}

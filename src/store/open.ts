@@ -1,0 +1,34 @@
+// Puts the store together: one database file, the default group made sure of.
+import { createAccountStore } from './accounts.ts';
+import { createChatStore } from './chats.ts';
+import { createCodeStore } from './codes.ts';
+import { createMessageStore } from './messages.ts';
+import { createSessionStore } from './sessions.ts';
+import { openDatabase } from './sqlite.ts';
+import type { Emit, Store } from './store.ts';
+
+export interface StoreOptions {
+  /** The database file; made when it does not exist. */
+  readonly path: string;
+  readonly defaultGroup: { readonly groupId: string; readonly name: string };
+  readonly emit: Emit;
+  readonly clock: () => number;
+}
+
+/**
+ * Opens the store; the caller closes it.
+ * @throws Error when the file was written by a newer version of this program
+ */
+export async function openStore({ path, defaultGroup, emit, clock }: StoreOptions): Promise<Store> {
+  const driver = openDatabase(path);
+  const store: Store = {
+    ...createAccountStore(driver, emit, defaultGroup.groupId),
+    ...createSessionStore(driver, emit),
+    ...createCodeStore(driver),
+    ...createChatStore(driver, emit, defaultGroup.groupId),
+    ...createMessageStore(driver),
+    close: () => driver.close(),
+  };
+  await store.ensureDefaultGroup({ ...defaultGroup, now: clock() });
+  return store;
+}

@@ -1,0 +1,83 @@
+// The tables as Drizzle knows them; migrations/ creates them. All times are ms since the epoch.
+import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+
+export const accounts = sqliteTable('accounts', {
+  /** Random and public; how everybody else names the account. */
+  uid: integer('uid').primaryKey(),
+  firstName: text('first_name').notNull(),
+  lastName: text('last_name').notNull(),
+  /** The names in lower case, for searches by prefix in any script. */
+  firstKey: text('first_key').notNull(),
+  lastKey: text('last_key').notNull(),
+  email: text('email').notNull(),
+  /** The address in lower case: what must be unique. */
+  emailKey: text('email_key').notNull().unique(),
+  phone: text('phone').notNull(),
+  dob: text('dob'),
+  picture: text('picture').notNull(),
+  passwordHash: text('password_hash').notNull(),
+  createdAt: integer('created_at').notNull(),
+  verifiedAt: integer('verified_at'),
+  /** When an account made by sign-up and never verified is removed; null for all others. */
+  expiresAt: integer('expires_at'),
+});
+
+export const sessions = sqliteTable('sessions', {
+  id: integer('id').primaryKey({ autoIncrement: true }),
+  uid: integer('uid').notNull(),
+  cookieHash: text('cookie_hash').notNull().unique(),
+  tokenHash: text('token_hash').notNull().unique(),
+  createdAt: integer('created_at').notNull(),
+  lastUsedAt: integer('last_used_at').notNull(),
+});
+
+export const codes = sqliteTable('codes', {
+  id: integer('id').primaryKey(),
+  uid: integer('uid').notNull(),
+  purpose: text('purpose', { enum: ['verify', 'email_change', 'email_undo'] }).notNull(),
+  /** The address the code was mailed to, in lower case. */
+  target: text('target').notNull(),
+  codeHash: text('code_hash').notNull(),
+  createdAt: integer('created_at').notNull(),
+  expiresAt: integer('expires_at').notNull(),
+  wrongTries: integer('wrong_tries').notNull().default(0),
+  usedAt: integer('used_at'),
+});
+
+export const chats = sqliteTable('chats', {
+  id: integer('id').primaryKey(),
+  /** A group's public id; null for a direct chat, which is named by its two accounts, the smaller first. */
+  groupId: text('group_id').unique(),
+  lowUid: integer('low_uid'),
+  highUid: integer('high_uid'),
+  name: text('name').notNull(),
+  picture: text('picture').notNull(),
+  createdAt: integer('created_at').notNull(),
+  lastSeq: integer('last_seq').notNull().default(0),
+  lastMessageAt: integer('last_message_at'),
+});
+
+export const members = sqliteTable(
+  'members',
+  {
+    chatId: integer('chat_id').notNull(),
+    uid: integer('uid').notNull(),
+    role: text('role', { enum: ['owner', 'admin', 'member'] }).notNull(),
+    joinedAt: integer('joined_at').notNull(),
+    readSeq: integer('read_seq').notNull().default(0),
+  },
+  (table) => [primaryKey({ columns: [table.chatId, table.uid] })],
+);
+
+/** The log of every chat, clustered by (chat, position) so that a page is one range read. */
+export const messages = sqliteTable(
+  'messages',
+  {
+    chatId: integer('chat_id').notNull(),
+    seq: integer('seq').notNull(),
+    senderUid: integer('sender_uid').notNull(),
+    body: text('body').notNull(),
+    sentAt: integer('sent_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.chatId, table.seq] })],
+);

@@ -1,0 +1,106 @@
+// The SQLite driver: opens the file, migrates it, and hands out one queued writer and one separate reader.
+import { Database, SQLiteError } from 'bun:sqlite';
+import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite';
+import { AppError } from '../errors.ts';
+import firstMigration from './migrations/0001_first.sql' with { type: 'text' };
+
+export type Queries = BunSQLiteDatabase;
+
+/** Every migration in order; a database's `user_version` says how many it has. */
+const migrations: readonly string[] = [firstMigration];
+
+export interface Driver {
+  /** Sees only what is committed. */
+  readonly reader: Queries;
+  /** For preparing statements that are run inside `write` and nowhere else. */
+  readonly writer: Queries;
+  /**
+   * Runs `body` alone in one `BEGIN IMMEDIATE` transaction; transactions queue, so an `await` inside is safe.
+   * Committed and synced to disk when the promise resolves, rolled back when it rejects. `committed` runs right
+   * after COMMIT and before the next transaction begins: what it tells others is told in the order of the log.
+   * @throws AppError `unavailable` when the disk is full or another process holds the file
+   */
+  write<T>(body: (writer: Queries) => Promise<T>, committed?: (result: T) => void): Promise<T>;
+  /** Waits for the queued transactions, then closes both connections. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens (or creates) the database file in WAL mode.
+ * `synchronous=FULL` makes every commit survive a power cut: https://sqlite.org/pragma.html#pragma_synchronous
+ * @throws Error when the file was written by a newer version of this program
+ */
+export function openDatabase(path: string): Driver {
+  const client = new Database(path, { create: true, strict: true });
+  client.run('PRAGMA busy_timeout = 1000');
+  client.run('PRAGMA journal_mode = WAL');
+  client.run('PRAGMA synchronous = FULL');
+  client.run('PRAGMA foreign_keys = ON');
+  client.run(`PRAGMA journal_size_limit = ${64 * 1024 * 1024}`);
+  migrate(client);
+  const readClient = new Database(path, { readonly: true, strict: true });
+  readClient.run('PRAGMA busy_timeout = 1000');
+  const writer = drizzle(client);
+  let tail: Promise<unknown> = Promise.resolve();
+
+  return {
+    reader: drizzle(readClient),
+    writer,
+    write(body, committed) {
+      const run = tail.then(async () => {
+        const result = await inTransaction(client, () => body(writer));
+        committed?.(result);
+        return result;
+      });
+      tail = run.catch(() => undefined); // the caller has the error; the next in the queue must start all the same
+      return run;
+    },
+    async close() {
+      await tail;
+      readClient.close();
+      client.close();
+    },
+  };
+}
+
+async function inTransaction<T>(client: Database, body: () => Promise<T>): Promise<T> {
+  try {
+    client.run('BEGIN IMMEDIATE');
+    const result = await body();
+    client.run('COMMIT');
+    return result;
+  } catch (error) {
+    if (client.inTransaction) client.run('ROLLBACK');
+    throw asUnavailable(error);
+  }
+}
+
+/** A full disk or a lock held elsewhere passes; anything else is a defect and stays what it is. */
+function asUnavailable(error: unknown): unknown {
+  const cause = error instanceof Error && error.cause instanceof SQLiteError ? error.cause : error;
+  if (!(cause instanceof SQLiteError) || !/^SQLITE_(FULL|IOERR|BUSY|CANTOPEN|READONLY)/.test(cause.code ?? '')) return error;
+  const reason = cause.code === 'SQLITE_FULL' ? 'The disk is full.' : 'The database is busy.';
+  const unavailable = new AppError('unavailable', `${reason} Nothing was saved, try again later.`, {
+    retryAfterMs: 5000,
+  });
+  unavailable.cause = cause;
+  return unavailable;
+}
+
+/** Brings a file up to date, one transaction per migration; forward only. */
+function migrate(client: Database): void {
+  const { user_version: version } = client.query('PRAGMA user_version').get() as { user_version: number };
+  if (version > migrations.length) {
+    throw new Error(
+      `The database is of a newer version (schema ${version}, this program knows ${migrations.length}). ` +
+        'Start the newer program, or restore a backup made with this one.',
+    );
+  }
+  for (const [index, sql] of migrations.entries()) {
+    if (index < version) continue;
+    client.transaction(() => {
+      client.run(sql);
+      client.run(`PRAGMA user_version = ${index + 1}`);
+    })();
+  }
+}

@@ -1,0 +1,197 @@
+// What the features ask of the store: few methods, each one atomic operation, each scoped by who asks.
+import type { ChatRef, ChatView, Message } from '../protocol/entities.ts';
+
+export type CodePurpose = 'verify' | 'email_change' | 'email_undo';
+export type Role = 'owner' | 'admin' | 'member';
+
+export interface Account {
+  readonly uid: number;
+  readonly firstName: string;
+  readonly lastName: string;
+  readonly email: string;
+  readonly phone: string;
+  /** `YYYY-MM-DD` */
+  readonly dob: string | null;
+  readonly picture: string;
+  readonly passwordHash: string;
+  readonly verified: boolean;
+}
+
+export interface NewAccount extends Omit<Account, 'verified'> {
+  /** ms since the epoch */
+  readonly createdAt: number;
+  /** When it is removed if it was not verified by then; null for never. */
+  readonly expiresAt: number | null;
+}
+
+/** A login; both secrets only as hashes. */
+export interface NewSession {
+  readonly uid: number;
+  readonly cookieHash: string;
+  readonly tokenHash: string;
+  readonly createdAt: number;
+}
+
+export interface Session {
+  readonly id: number;
+  readonly uid: number;
+  readonly tokenHash: string;
+  readonly createdAt: number;
+  readonly lastUsedAt: number;
+  readonly verified: boolean;
+}
+
+export interface NewCode {
+  readonly uid: number;
+  readonly purpose: CodePurpose;
+  /** The address it is mailed to. */
+  readonly target: string;
+  readonly codeHash: string;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+}
+
+/** How many codes may be sent: `atOnce` in a row, then one per `spacingMs`, at most `perHour`. */
+export interface CodeLimits {
+  readonly atOnce: number;
+  readonly spacingMs: number;
+  readonly perHour: number;
+}
+
+export interface TriedCode {
+  readonly codeHash: string;
+  /** ms since the epoch */
+  readonly now: number;
+}
+
+export interface SettingsChange {
+  readonly fields: Partial<Pick<Account, 'firstName' | 'lastName' | 'phone' | 'dob' | 'picture' | 'passwordHash'>>;
+  /** A new address, proved by the code sent to it; the code that undoes the change goes to the old one. */
+  readonly email?: { readonly address: string; readonly proof: TriedCode; readonly undo: NewCode };
+  /** Ends all sessions but this one. */
+  readonly endOtherSessionsThan?: number;
+  readonly now: number;
+}
+
+export type SettingsOutcome = 'changed' | 'email_taken' | 'no_code' | 'wrong_code';
+
+export interface AccountStore {
+  /** Makes an account with its first session and code; of many with one address exactly one wins. */
+  createAccount(account: NewAccount, session: NewSession, code: NewCode): Promise<'created' | 'email_taken' | 'uid_taken'>;
+  /** Takes back a sign-up whose mail was refused; an account verified meanwhile stays. */
+  removeUnverified(uid: number): Promise<void>;
+  findAccount(uid: number): Promise<Account | null>;
+  /** Compared without regard to case. */
+  findAccountByEmail(email: string): Promise<Account | null>;
+  /** Whether another account has the address, or may still take it back by an undo code. */
+  isEmailTaken(email: string, exceptUid: number, now: number): Promise<boolean>;
+
+  openSession(session: NewSession): Promise<void>;
+  /** A session of this account by its cookie's or token's hash; null when there is none. */
+  findSession(by: { cookieHash: string } | { tokenHash: string }): Promise<Session | null>;
+  /** Notes a use, and the hash of the token that is now in force. */
+  touchSession(id: number, use: { lastUsedAt: number; tokenHash: string }): Promise<void>;
+  endSession(id: number): Promise<void>;
+
+  /** Keeps a code unless the limits say wait. `limits` null lifts them. */
+  issueCode(code: NewCode, limits: CodeLimits | null): Promise<{ waitMs: number }>;
+  /** Takes back a code whose mail was refused. */
+  withdrawCode(code: NewCode): Promise<void>;
+  /** Verifies the account and makes it a member of the default group. False for a wrong, used, void or expired code. */
+  verifyAccount(uid: number, tried: TriedCode): Promise<boolean>;
+  /** Changes all or nothing. A wrong code is counted although nothing else changes. */
+  changeSettings(uid: number, change: SettingsChange): Promise<SettingsOutcome>;
+  /** Gives an address back and ends all sessions. False for a wrong, used or expired code. */
+  undoEmailChange(email: string, tried: TriedCode): Promise<boolean>;
+
+  /** Verified accounts but the asker, by ascending uid, after `after`; `prefix` of either name, ignoring case. */
+  listPeople(uid: number, page: { prefix: string; after: number; limit: number | null }): Promise<Person[]>;
+  /** Removes what has expired: unverified sign-ups, sessions, codes. */
+  removeExpired(times: { now: number; sessionsUsedBefore: number; sessionsMadeBefore: number }): Promise<void>;
+}
+
+export interface Person {
+  readonly uid: number;
+  readonly name: string;
+  readonly picture: string;
+}
+
+export type MemberOutcome = 'done' | 'no_group' | 'no_person' | 'not_allowed' | 'already' | 'not_member';
+
+/** A chat as the list entry that a member gets to see when it is made or joined. */
+export interface ChatHead {
+  readonly ref: ChatRef;
+  readonly name: string;
+  readonly picture: string;
+  readonly createdAt: number;
+}
+
+/** What changed for somebody, told synchronously after COMMIT and before the next transaction begins. */
+export type StoreEvent =
+  | { readonly kind: 'joined'; readonly uid: number; readonly chat: ChatHead }
+  | { readonly kind: 'left'; readonly uid: number; readonly groupId: string }
+  | { readonly kind: 'sessions_ended'; readonly uid: number; readonly sessionIds: readonly number[] };
+
+export type Emit = (event: StoreEvent) => void;
+
+export interface ChatStore {
+  /** The default group's first time makes it; later its name follows. Every verified account is made a member. */
+  ensureDefaultGroup(group: { groupId: string; name: string; now: number }): Promise<void>;
+  /** The asker becomes owner. `no_person` when one of the members does not exist, `id_taken` when the id is in use. */
+  createGroup(
+    ownerUid: number,
+    group: { groupId: string; name: string; picture: string; memberUids: readonly number[]; now: number },
+  ): Promise<'created' | 'id_taken' | 'no_person'>;
+  addMember(actorUid: number, groupId: string, memberUid: number, now: number): Promise<MemberOutcome>;
+  /** An admin can't remove the owner; nobody removes himself this way. */
+  removeMember(actorUid: number, groupId: string, memberUid: number): Promise<MemberOutcome>;
+  /** The owner hands over to the longest-standing admin, else member; the last one out removes the group. */
+  leaveGroup(actorUid: number, groupId: string): Promise<MemberOutcome>;
+  /** The asker's chats, most recently active first; may be empty. */
+  listChats(uid: number): Promise<ChatView[]>;
+  /** One of the asker's chats, or null when it is none of his. */
+  findChat(uid: number, ref: ChatRef): Promise<ChatView | null>;
+}
+
+export interface MessageDraft {
+  readonly senderUid: number;
+  readonly ref: ChatRef;
+  /** As it will be delivered. */
+  readonly body: string;
+  /** Make the direct chat if it does not exist. */
+  readonly mayCreateChat: boolean;
+  readonly sentAt: number;
+}
+
+export type AppendOutcome =
+  | { readonly kind: 'appended'; readonly message: Message; readonly created: DirectChat | null }
+  | { readonly kind: 'not_member' | 'no_chat' | 'no_person' };
+
+/** A direct chat that a first message just made. */
+export interface DirectChat {
+  readonly people: readonly [Person, Person];
+  readonly createdAt: number;
+}
+
+export interface MessageStore {
+  /**
+   * Appends in order, in one transaction: each gets its chat's next position.
+   * `committed` is called with one outcome per draft once they are on disk, before any later write begins.
+   */
+  appendMessages(
+    drafts: readonly MessageDraft[],
+    committed: (outcomes: readonly AppendOutcome[]) => void,
+  ): Promise<void>;
+  /** The newest `perChat` messages of every chat of the asker, ascending; chats without messages are in it. */
+  listRecentMessages(uid: number, perChat: number): Promise<{ ref: ChatRef; messages: Message[] }[]>;
+  /** A page of one chat, ascending: before one position (newest page when null) or after one. Null when not a member. */
+  listMessages(
+    uid: number,
+    ref: ChatRef,
+    page: { before: number | null; after: number | null; limit: number },
+  ): Promise<Message[] | null>;
+}
+
+export interface Store extends AccountStore, ChatStore, MessageStore {
+  close(): Promise<void>;
+}
