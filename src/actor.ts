@@ -8,3 +8,10 @@ export interface Actor {
   /** False until the one-time code sent at sign-up was entered. */
   readonly verified: boolean;
 }
+
+/** What a client shows to say which login it is: its account, where it names one, and a cookie or a token. */
+export interface Credentials {
+  readonly uid: number | null;
+  readonly cookie?: string;
+  readonly token?: string;
+}

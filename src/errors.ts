@@ -74,3 +74,10 @@ export const closeCodes = {
   protocolViolation: 4502,
   flooding: 4503,
 } as const;
+
+const codeOf = new Map(Object.entries(statusOf).map(([code, status]) => [status, code as ErrorCode]));
+
+/** An error by its status, for contracts that are written in statuses. */
+export function withStatus(status: ErrorStatus, message: string): AppError {
+  return new AppError(codeOf.get(status) ?? 'internal', message);
+}

@@ -8,7 +8,7 @@ import type { Account, AccountStore, Emit, NewAccount } from './store.ts';
 type Row = typeof accounts.$inferSelect;
 type Accounts = Omit<
   AccountStore,
-  'openSession' | 'findSession' | 'touchSession' | 'endSession' | 'issueCode' | 'withdrawCode'
+  'openSession' | 'findSession' | 'touchSession' | 'issueCode' | 'withdrawCode'
 >;
 
 /** The form in which addresses are compared. */

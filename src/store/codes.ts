@@ -63,6 +63,7 @@ export async function redeemCode(
   wanted: { uid: number; purpose: CodePurpose; target?: string },
   tried: TriedCode,
 ): Promise<boolean> {
+  if (tried.codeHash === null) return false;
   const siblings = and(eq(codes.uid, wanted.uid), liveCodes(wanted.purpose, tried.now));
   const live = await tx.select().from(codes).where(siblings);
   const right = live.some(

@@ -23,7 +23,7 @@ export async function openStore({ path, defaultGroup, emit, clock }: StoreOption
   const driver = openDatabase(path);
   const store: Store = {
     ...createAccountStore(driver, emit, defaultGroup.groupId),
-    ...createSessionStore(driver, emit),
+    ...createSessionStore(driver),
     ...createCodeStore(driver),
     ...createChatStore(driver, emit, defaultGroup.groupId),
     ...createMessageStore(driver),

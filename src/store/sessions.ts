@@ -2,11 +2,11 @@
 import { type Column, eq, sql } from 'drizzle-orm';
 import { accounts, sessions } from './schema.ts';
 import type { Driver } from './sqlite.ts';
-import type { AccountStore, Emit, Session } from './store.ts';
+import type { AccountStore, Session } from './store.ts';
 
-type Sessions = Pick<AccountStore, 'openSession' | 'findSession' | 'touchSession' | 'endSession'>;
+type Sessions = Pick<AccountStore, 'openSession' | 'findSession' | 'touchSession'>;
 
-export function createSessionStore(driver: Driver, emit: Emit): Sessions {
+export function createSessionStore(driver: Driver): Sessions {
   const findBy = (column: Column) =>
     driver.reader
       .select({
@@ -44,15 +44,5 @@ export function createSessionStore(driver: Driver, emit: Emit): Sessions {
       driver.write(async (tx) => {
         await tx.update(sessions).set({ lastUsedAt, tokenHash }).where(eq(sessions.id, id));
       }),
-
-    endSession: (id) =>
-      driver
-        .write(
-          (tx) => Promise.resolve(tx.delete(sessions).where(eq(sessions.id, id)).returning({ uid: sessions.uid })),
-          ([ended]) => {
-            if (ended) emit({ kind: 'sessions_ended', uid: ended.uid, sessionIds: [id] });
-          },
-        )
-        .then(() => undefined),
   };
 }

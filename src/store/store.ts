@@ -59,7 +59,8 @@ export interface CodeLimits {
 }
 
 export interface TriedCode {
-  readonly codeHash: string;
+  /** Null when no code was entered, which is refused but not counted. */
+  readonly codeHash: string | null;
   /** ms since the epoch */
   readonly now: number;
 }
@@ -91,7 +92,6 @@ export interface AccountStore {
   findSession(by: { cookieHash: string } | { tokenHash: string }): Promise<Session | null>;
   /** Notes a use, and the hash of the token that is now in force. */
   touchSession(id: number, use: { lastUsedAt: number; tokenHash: string }): Promise<void>;
-  endSession(id: number): Promise<void>;
 
   /** Keeps a code unless the limits say wait. `limits` null lifts them. */
   issueCode(code: NewCode, limits: CodeLimits | null): Promise<{ waitMs: number }>;
@@ -102,7 +102,7 @@ export interface AccountStore {
   /** Changes all or nothing. A wrong code is counted although nothing else changes. */
   changeSettings(uid: number, change: SettingsChange): Promise<SettingsOutcome>;
   /** Gives an address back and ends all sessions. False for a wrong, used or expired code. */
-  undoEmailChange(email: string, tried: TriedCode): Promise<boolean>;
+  undoEmailChange(email: string, tried: { codeHash: string; now: number }): Promise<boolean>;
 
   /** Verified accounts but the asker, by ascending uid, after `after`; `prefix` of either name, ignoring case. */
   listPeople(uid: number, page: { prefix: string; after: number; limit: number | null }): Promise<Person[]>;

@@ -1,0 +1,56 @@
+// The mails that accounts get: what they say, as text and as HTML.
+import type { Mail } from '../infra/mailer.ts';
+
+/** How the mails name the service. */
+export interface MailSender {
+  readonly serviceName: string;
+}
+
+const dayMs = 24 * 60 * 60 * 1000;
+
+/** The one-time code that proves an address; `expiresAt` in ms since the epoch. */
+export function codeMail(sender: MailSender, to: string, code: string, expiresAt: number): Mail {
+  return compose(to, `${code} is your ${sender.serviceName} code`, expiresAt, [
+    'Your one-time code:',
+    { code },
+    'It is good for 10 minutes and for one use. If you did not ask for it, ignore this mail: without the code nothing happens.',
+  ]);
+}
+
+/** Tells the old address that it was replaced, with the code that takes it back for 7 days. */
+export function emailChangedMail(sender: MailSender, to: string, undoCode: string, undoUntil: number): Mail {
+  return compose(to, `Your ${sender.serviceName} e-mail address was changed`, undoUntil, [
+    'The e-mail address of your account was changed, from this one to another.',
+    'If that was you, there is nothing to do. If it was not, this code takes the account back and logs everybody out of it:',
+    { code: undoCode },
+    'Send it within 7 days, as OTP, together with this address, as EMAIL, to /undo_email_change. Then log in and change your password.',
+  ]);
+}
+
+/** Tells the address that the password was replaced. */
+export function passwordChangedMail(sender: MailSender, to: string, now: number): Mail {
+  return compose(to, `Your ${sender.serviceName} password was changed`, now + dayMs, [
+    'The password of your account was changed and all other devices were logged out.',
+    'If that was not you, somebody knows your old password: write to whoever runs this service at once.',
+  ]);
+}
+
+type Paragraph = string | { readonly code: string };
+
+function compose(to: string, subject: string, expiresAt: number, paragraphs: readonly Paragraph[]): Mail {
+  const text = paragraphs.map((part) => (typeof part === 'string' ? part : `    ${part.code}`)).join('\n\n');
+  const html = paragraphs
+    .map((part) =>
+      typeof part === 'string'
+        ? `<p>${escapeHtml(part)}</p>`
+        : `<p style="font:600 28px/1.4 ui-monospace,monospace;letter-spacing:.12em">${escapeHtml(part.code)}</p>`,
+    )
+    .join('\n');
+  const page = `<!doctype html><html lang="en"><body style="font:16px/1.5 system-ui,sans-serif;max-width:32em;margin:2em auto;padding:0 1em">\n${html}\n</body></html>`;
+  return { to, subject, text: `${text}\n`, html: page, expiresAt };
+}
+
+function escapeHtml(text: string): string {
+  const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
+  return text.replace(/[&<>"]/g, (character) => entities[character] ?? '');
+}

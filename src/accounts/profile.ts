@@ -1,0 +1,166 @@
+// Reading and changing one's settings: profile, e-mail address by code, password; and undoing a stolen address.
+import type { z } from 'zod';
+import type { Actor } from '../actor.ts';
+import { AppError } from '../errors.ts';
+import type { Mail } from '../infra/mailer.ts';
+import { type endpoints, settingsRules } from '../protocol/http.ts';
+import type { Account, NewCode, Person, SettingsChange } from '../store/store.ts';
+import { emailChangedMail, passwordChangedMail } from './mails.ts';
+import { findPasswordFlaw } from './passwords.ts';
+import { hashCode, hashPassword, hashSecret, newUndoCode, verifyPassword } from './secrets.ts';
+import { type AccountDeps, codeOwner, emailTaken } from './service.ts';
+
+const undoLifetimeMs = 7 * 24 * 60 * 60 * 1000;
+
+export type SentSettings = z.output<typeof endpoints.changeSettings.request>;
+type RuledField = keyof typeof settingsRules;
+
+export class ProfileService {
+  constructor(private readonly deps: AccountDeps) {}
+
+  /** @throws AppError `unauthenticated` when the account is gone */
+  async getAccount(actor: Actor): Promise<Account> {
+    const account = await this.deps.store.findAccount(actor.uid);
+    if (!account) throw new AppError('unauthenticated', 'This account does not exist any more.');
+    return account;
+  }
+
+  /** The picture's address, or `''` for an account without one, an unverified or an unknown one. */
+  async findPicture(uid: number): Promise<string> {
+    const account = await this.deps.store.findAccount(uid);
+    return account?.verified ? account.picture : '';
+  }
+
+  /** Verified accounts but the asker, by ascending number; may be empty. */
+  listPeople(actor: Actor, page: { prefix: string; after: number; limit: number | null }): Promise<Person[]> {
+    return this.deps.store.listPeople(actor.uid, page);
+  }
+
+  /**
+   * Changes what differs from what is stored, all or nothing.
+   * @throws AppError `conflict` empty request or address taken; `invalid` a bad value; `unauthenticated` wrong PASSWORD
+   *   or OTP; `forbidden` a new address without a code asked for, or NEW_PASSWORD without PASSWORD
+   */
+  async change(actor: Actor, sent: SentSettings): Promise<Account> {
+    const account = await this.getAccount(actor);
+    const { OTP: code = '', PASSWORD: password = '', NEW_PASSWORD: newPassword = '' } = sent;
+    if (isEmpty(sent)) throw new AppError('conflict', 'Nothing to change was sent.');
+    const changed = changedFields(sent, account);
+    await this.#checkPassword(actor, account, password, newPassword);
+
+    const now = this.deps.clock();
+    const { EMAIL: newEmail, ...fields } = changed;
+    const { change: email, undoCode } = newEmail
+      ? await this.#emailChange(account, newEmail, code, now)
+      : { change: undefined, undoCode: '' };
+    const outcome = await this.deps.store.changeSettings(actor.uid, {
+      fields: {
+        ...columnsOf(fields),
+        ...(newPassword ? { passwordHash: await hashPassword(newPassword) } : {}),
+      },
+      ...(email ? { email } : {}),
+      ...(newPassword ? { endOtherSessionsThan: actor.sessionId } : {}),
+      now,
+    });
+    if (outcome === 'email_taken') throw emailTaken();
+    if (outcome === 'no_code') throw new AppError('forbidden', 'Ask for a code for the new address first.');
+    if (outcome === 'wrong_code') throw new AppError('unauthenticated', 'OTP is wrong or no longer good.');
+    if (email) this.#notify(emailChangedMail(this.deps.sender, account.email, undoCode, email.undo.expiresAt));
+    if (newPassword) this.#notify(passwordChangedMail(this.deps.sender, account.email, now));
+    return this.getAccount(actor);
+  }
+
+  /**
+   * Gives an account back the address it had, and ends all its sessions.
+   * @throws AppError `unauthenticated` for a wrong, used or expired code; `rate_limited`
+   */
+  async undoEmailChange(email: string, code: string, address: string): Promise<void> {
+    await this.deps.limiter.consume('undoByAddress', address);
+    const tried = { codeHash: hashSecret(code.toUpperCase()), now: this.deps.clock() };
+    if (await this.deps.store.undoEmailChange(email, tried)) return;
+    throw new AppError('unauthenticated', 'The code is wrong or no longer good.');
+  }
+
+  async #checkPassword(actor: Actor, account: Account, password: string, newPassword: string): Promise<void> {
+    if (password !== '') {
+      await this.deps.limiter.consume('passwordByAccount', String(actor.uid));
+      if (!(await verifyPassword(account.passwordHash, password))) {
+        throw new AppError('unauthenticated', 'PASSWORD is wrong.');
+      }
+      await this.deps.limiter.reset('passwordByAccount', String(actor.uid));
+    }
+    if (newPassword === '') return;
+    if (password === '') throw new AppError('forbidden', 'NEW_PASSWORD needs the current PASSWORD.');
+    const flaw = await findPasswordFlaw(newPassword, account);
+    if (flaw) throw new AppError('invalid', `NEW_PASSWORD ${flaw}.`);
+  }
+
+  async #emailChange(account: Account, address: string, code: string, now: number) {
+    const undoCode = newUndoCode();
+    const undo: NewCode = {
+      uid: account.uid,
+      purpose: 'email_undo',
+      target: account.email.toLowerCase(),
+      codeHash: hashSecret(undoCode),
+      createdAt: now,
+      expiresAt: now + undoLifetimeMs,
+    };
+    const codeHash = code === '' ? null : await hashCode(code, codeOwner(account.uid, 'email_change'));
+    return { change: { address, proof: { codeHash, now }, undo }, undoCode };
+  }
+
+  /** A notice is no condition of the change it tells of: its failure is logged, not told. */
+  #notify(mail: Mail): void {
+    this.deps.mailer
+      .send(mail)
+      .then((outcome) => {
+        if (outcome.kind === 'refused') this.deps.log.warn('the mail host refused a notice', { reply: outcome.reply });
+      })
+      .catch((error: unknown) => this.deps.log.error('a notice could not be mailed', { error }));
+  }
+}
+
+function isEmpty(sent: SentSettings): boolean {
+  const { OTP, PASSWORD, NEW_PASSWORD, ...fields } = sent;
+  return !OTP && !PASSWORD && !NEW_PASSWORD && Object.values(fields).every((value) => value === undefined);
+}
+
+/**
+ * The fields that differ from what is stored, held to the rules. Unchanged ones are not: the client always sends all,
+ * and an imported account may have a name that the rules refuse.
+ */
+function changedFields(sent: SentSettings, account: Account): Partial<Record<RuledField, string>> {
+  const stored: Record<RuledField, string> = {
+    FIRST_NAME: account.firstName,
+    LAST_NAME: account.lastName,
+    EMAIL: account.email,
+    PHONE: account.phone,
+    DOB: account.dob ?? '',
+    PROFILE_PIC: account.picture,
+    NEW_PASSWORD: '',
+  };
+  const changed: Partial<Record<RuledField, string>> = {};
+  for (const name of Object.keys(settingsRules) as RuledField[]) {
+    const value = sent[name]?.trim();
+    if (value === undefined || isSame(name, value, stored[name])) continue;
+    const ruled = settingsRules[name].safeParse(name === 'NEW_PASSWORD' ? sent[name] : value);
+    if (!ruled.success) throw new AppError('invalid', `${name} ${ruled.error.issues[0]?.message ?? 'is not valid'}.`);
+    changed[name] = ruled.data;
+  }
+  return changed;
+}
+
+function isSame(name: RuledField, sent: string, stored: string): boolean {
+  return name === 'EMAIL' ? sent.toLowerCase() === stored.toLowerCase() : sent === stored;
+}
+
+function columnsOf(changed: Partial<Record<RuledField, string>>): SettingsChange['fields'] {
+  const { FIRST_NAME, LAST_NAME, PHONE, DOB, PROFILE_PIC } = changed;
+  return {
+    ...(FIRST_NAME === undefined ? {} : { firstName: FIRST_NAME }),
+    ...(LAST_NAME === undefined ? {} : { lastName: LAST_NAME }),
+    ...(PHONE === undefined ? {} : { phone: PHONE }),
+    ...(DOB === undefined ? {} : { dob: DOB || null }),
+    ...(PROFILE_PIC === undefined ? {} : { picture: PROFILE_PIC }),
+  };
+}

@@ -1,0 +1,42 @@
+// The HTTP app: the order of what every request passes, and the endpoints behind it.
+import { Hono } from 'hono';
+import { mountAccounts } from './accounts/routes.ts';
+import { mountChats } from './chats/routes.ts';
+import type { ChatService } from './chats/service.ts';
+import type { AccountService } from './accounts/service.ts';
+import type { ProfileService } from './accounts/profile.ts';
+import type { Sessions } from './accounts/sessions.ts';
+import type { Env } from './http/endpoint.ts';
+import { allowOrigins, answerErrors, limitBody, limitRequests, notFound, plainHeaders } from './http/middleware.ts';
+import type { Limiter } from './infra/limiter.ts';
+import type { Log } from './log.ts';
+import { mountMessages } from './messages/routes.ts';
+import type { MessageService } from './messages/service.ts';
+import { mountOps, type OpsDeps } from './ops/routes.ts';
+import { endpoints } from './protocol/http.ts';
+
+export interface AppDeps {
+  readonly accounts: AccountService;
+  readonly profiles: ProfileService;
+  readonly sessions: Sessions;
+  readonly chats: ChatService;
+  readonly messages: MessageService;
+  readonly ops: OpsDeps;
+  readonly limiter: Limiter;
+  readonly corsOrigins: '*' | readonly string[];
+  readonly log: Log;
+}
+
+export function createApp(deps: AppDeps): Hono<Env> {
+  const app = new Hono<Env>();
+  app.onError(answerErrors(deps.log));
+  app.notFound(notFound(Object.values(endpoints), deps.log));
+  app.use(plainHeaders, allowOrigins(deps.corsOrigins), limitRequests(deps.limiter), limitBody);
+
+  const authenticate = deps.sessions.authenticate.bind(deps.sessions);
+  mountAccounts(app, authenticate, deps);
+  mountChats(app, authenticate, deps.chats);
+  mountMessages(app, authenticate, deps.messages);
+  mountOps(app, deps.ops);
+  return app;
+}

@@ -1,0 +1,60 @@
+// The command table: every event a client may send, the schema its data must have, and what it does.
+import type { Credentials } from '../actor.ts';
+import { AppError } from '../errors.ts';
+import { type ClientEvent, clientEvents, type SendRequest } from '../protocol/socket.ts';
+import type { Socket } from './connection.ts';
+
+/** Sends the one reply of a command: 200 with these fields, or an error. */
+export type Reply = (outcome: Record<string, unknown> | Error) => void;
+
+/** What the commands act through. */
+export interface Handlers {
+  announce(socket: Socket, credentials: Credentials, reply: Reply): Promise<void>;
+  send(socket: Socket, request: SendRequest, mayCreateChat: boolean, reply: Reply): void;
+}
+
+interface Command {
+  /** What data that does not fit the schema is answered with. */
+  readonly invalid: 400 | 401;
+  /** Whether only an announced socket may use it. */
+  readonly announced: boolean;
+  /** A command that has to look something up returns a promise; the socket's next frames wait for it. */
+  readonly run: (handlers: Handlers, socket: Socket, data: never, reply: Reply) => void | Promise<void>;
+}
+
+const announce: Command = {
+  invalid: 401,
+  announced: false,
+  run: (handlers, socket, data: { UID: number; TOKEN: string }, reply) =>
+    handlers.announce(socket, { uid: data.UID, token: data.TOKEN }, reply),
+};
+
+const send = (mayCreateChat: boolean): Command => ({
+  invalid: 400,
+  announced: true,
+  run: (handlers, socket, data: SendRequest, reply) => handlers.send(socket, data, mayCreateChat, reply),
+});
+
+export const commands: Record<ClientEvent, Command> = {
+  wants_all_his_chats: announce,
+  get_all_messages: announce,
+  get_all_chat_list: announce,
+  send_message: send(false),
+  send_message_new_chat: send(true),
+  connect_user: {
+    invalid: 400,
+    announced: false,
+    run: (_handlers, _socket, _data, reply) => reply({ message: 'OK' }),
+  },
+};
+
+export function isClientEvent(event: string): event is ClientEvent {
+  return Object.hasOwn(clientEvents, event);
+}
+
+export function notAnnounced(): AppError {
+  return new AppError(
+    'unauthenticated',
+    'This connection is not logged in yet. Press CHATS, open the chat and send it again.',
+  );
+}

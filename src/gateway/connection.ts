@@ -1,0 +1,19 @@
+// What the server keeps for each open socket.
+import type { ServerWebSocket } from 'bun';
+import type { Actor } from '../actor.ts';
+
+export interface Connection {
+  readonly address: string;
+  /** The device name of the path, '' for none; proves nothing. */
+  readonly clientId: string;
+  /** Null until announced. */
+  actor: Actor | null;
+  /** ms since the epoch of the last frame, or of the opening. */
+  lastHeardAt: number;
+  /** Frames that came while one was being looked up, to be taken in their order; null when nothing is. */
+  backlog: string[] | null;
+  /** Frames refused for their number since the last that was taken. */
+  strikes: number;
+}
+
+export type Socket = ServerWebSocket<Connection>;

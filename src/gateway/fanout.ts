@@ -1,0 +1,85 @@
+// Tells sockets what was committed: one native publish per topic, each person's chat ids spelled from his side.
+import type { Server } from 'bun';
+import type { Sent } from '../messages/service.ts';
+import { chatIdFor, directChatId, messageOnWire, wireTime } from '../protocol/entities.ts';
+import type { DirectChat, StoreEvent } from '../store/store.ts';
+import type { Connection } from './connection.ts';
+import { chatTopic, type Device, type Presence, userTopic } from './presence.ts';
+import { closeCodes } from '../errors.ts';
+
+export class Fanout {
+  #server: Server<Connection> | null = null;
+
+  constructor(private readonly presence: Presence) {}
+
+  /** The server whose sockets are told; known only once it listens. */
+  use(server: Server<Connection>): void {
+    this.#server = server;
+  }
+
+  /** Pushes a message to every device of every member but the one it came from. */
+  message({ ref, message, created }: Sent, from: Device | null): void {
+    if (ref.kind === 'group') {
+      this.#publish(chatTopic(ref.groupId), pushFrame('send_message', messageOnWire(ref.groupId, message)), from);
+      return;
+    }
+    const pair = [message.senderUid, ref.otherUid] as const;
+    if (created) this.#directCreated(created, from);
+    for (const viewer of new Set(pair)) {
+      const other = viewer === pair[0] ? pair[1] : pair[0];
+      const frame = pushFrame('send_message', messageOnWire(directChatId(viewer, other), message));
+      this.#publish(userTopic(viewer), frame, from);
+    }
+  }
+
+  /** What the store's other events mean to sockets: topics follow in this turn, before anything else is published. */
+  storeEvent(event: StoreEvent): void {
+    if (event.kind === 'joined') {
+      const { uid, chat } = event;
+      if (chat.ref.kind === 'group') this.presence.join(uid, chat.ref.groupId);
+      const entry = chatHead(chatIdFor(uid, chat.ref), chat.name, chat.picture, chat.createdAt);
+      this.#publish(userTopic(uid), pushFrame('chat_changed', entry), null);
+    } else if (event.kind === 'left') {
+      this.presence.leave(event.uid, event.groupId);
+      const removed = { GROUP_ID: event.groupId, REMOVED: true };
+      this.#publish(userTopic(event.uid), pushFrame('chat_changed', removed), null);
+    } else {
+      const ended = new Set(event.sessionIds);
+      for (const socket of this.presence.socketsOf(event.uid)) {
+        if (!socket.data.actor || !ended.has(socket.data.actor.sessionId)) continue;
+        this.presence.detach(socket);
+        socket.close(closeCodes.sessionEnded, 'This session has ended. Log in again.');
+      }
+    }
+  }
+
+  #directCreated({ people, createdAt }: DirectChat, from: Device | null): void {
+    const [one, other] = people;
+    const views = new Map([
+      [one.uid, other],
+      [other.uid, one],
+    ]);
+    for (const [viewer, shown] of views) {
+      const entry = chatHead(directChatId(viewer, shown.uid), shown.name, shown.picture, createdAt);
+      this.#publish(userTopic(viewer), pushFrame('chat_changed', entry), from);
+    }
+  }
+
+  /**
+   * Publishing from the holder of the sending device leaves that device out: its sending socket has a reply of its own,
+   * and its other sockets count as the same one.
+   */
+  #publish(topic: string, frame: string, from: Device | null): void {
+    const holder = from?.sockets.at(-1);
+    if (holder) holder.publish(topic, frame);
+    else this.#server?.publish(topic, frame, false);
+  }
+}
+
+function pushFrame(event: string, data: Record<string, unknown>): string {
+  return JSON.stringify({ event, data });
+}
+
+function chatHead(groupId: string, name: string, picture: string, createdAt: number) {
+  return { GROUP_ID: groupId, NAME: name, PROFILE_PIC: picture, CREATION_DATE: wireTime(createdAt) };
+}

@@ -1,0 +1,271 @@
+// Realtime: lets sockets in, takes their frames in order, and answers each with one reply.
+import type { Server, WebSocketHandler } from 'bun';
+import type { Actor, Credentials } from '../actor.ts';
+import { AppError, closeCodes, tooFast } from '../errors.ts';
+import type { Bus } from '../infra/bus.ts';
+import { Bucket, type Limiter } from '../infra/limiter.ts';
+import type { Log } from '../log.ts';
+import type { MessageService } from '../messages/service.ts';
+import { type ChatView, chatsOnWire, limits, messageOnWire, wireTime } from '../protocol/entities.ts';
+import { clientEvents, envelope, type SendRequest } from '../protocol/socket.ts';
+import type { StoreEvent } from '../store/store.ts';
+import { Admission, isAllowedOrigin } from './admission.ts';
+import { commands, type Handlers, isClientEvent, notAnnounced, type Reply } from './commands.ts';
+import type { Connection, Socket } from './connection.ts';
+import { Fanout } from './fanout.ts';
+import { backlogLimit, frameRate, messageRate, socketLimits, strikeLimit } from './limits.ts';
+import { Presence } from './presence.ts';
+
+export interface GatewayDeps {
+  readonly authenticate: (credentials: Credentials) => Promise<Actor | null>;
+  readonly listChats: (actor: Actor) => Promise<ChatView[]>;
+  readonly messages: MessageService;
+  readonly bus: Bus<StoreEvent>;
+  readonly limiter: Limiter;
+  /** False lifts the rates and the sockets per address. */
+  readonly limited: boolean;
+  readonly allowedOrigins: '*' | readonly string[];
+  readonly clock: () => number;
+  readonly log: Log;
+}
+
+export class Gateway implements Handlers {
+  readonly #presence = new Presence();
+  readonly #fanout = new Fanout(this.#presence);
+  readonly #admission: Admission;
+  readonly #frames: Bucket;
+  readonly #messages: Bucket;
+  /** Counts what the store told of, so that an announce can see whether what it read has changed meanwhile. */
+  #storeEvents = 0;
+  #stopping = false;
+
+  constructor(private readonly deps: GatewayDeps) {
+    this.#admission = new Admission(deps.limited, deps.clock);
+    this.#frames = new Bucket(frameRate, deps.clock);
+    this.#messages = new Bucket(messageRate, deps.clock);
+    deps.bus.subscribe((event) => {
+      this.#storeEvents += 1;
+      this.#fanout.storeEvent(event);
+    });
+  }
+
+  /** What Bun.serve is given. The message handler is synchronous: frames keep the order they came in. */
+  readonly handler: WebSocketHandler<Connection> = {
+    idleTimeout: socketLimits.idleSeconds,
+    maxPayloadLength: socketLimits.frameBytes,
+    backpressureLimit: socketLimits.backpressureBytes,
+    closeOnBackpressureLimit: true,
+    perMessageDeflate: false,
+    open: (socket) => this.#admission.opened(socket),
+    message: (socket, frame) => this.#receive(socket, frame),
+    close: (socket) => {
+      this.#presence.detach(socket);
+      this.#admission.closed(socket);
+    },
+    error: (error, socket) => {
+      this.deps.log.error('a socket handler failed', { error });
+      socket.close(1011, 'Something went wrong here.');
+    },
+  };
+
+  /** Tells the gateway which server its topics live on. */
+  use(server: Server<Connection>): void {
+    this.#fanout.use(server);
+  }
+
+  /**
+   * Answers a request for `/ws` or `/ws/{client_id}`: undefined when it became a socket.
+   * @throws AppError `upgrade_required`, `forbidden` for a foreign origin, `rate_limited`, `not_found`
+   */
+  async upgrade(request: Request, server: Server<Connection>, address: string): Promise<undefined> {
+    const clientId = readClientId(new URL(request.url).pathname);
+    if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket') {
+      throw new AppError('upgrade_required', 'Connect to this path with a WebSocket.');
+    }
+    const { headers } = request;
+    if (!isAllowedOrigin(headers.get('origin'), headers.get('host'), this.deps.allowedOrigins)) {
+      throw new AppError('forbidden', 'Pages of this origin may not connect.');
+    }
+    await this.deps.limiter.consume('upgradeByAddress', address);
+    this.#admission.check(address);
+    const data = { address, clientId, actor: null, lastHeardAt: this.deps.clock(), backlog: null, strikes: 0 };
+    if (!server.upgrade(request, { data })) throw new AppError('invalid', 'This is not a WebSocket handshake.');
+    return undefined;
+  }
+
+  /** Announces a socket as an account: its topics begin with the reply, in the same turn as the list was read. */
+  async announce(socket: Socket, credentials: Credentials, reply: Reply): Promise<void> {
+    for (;;) {
+      const seen = this.#storeEvents;
+      const actor = await this.deps.authenticate(credentials);
+      if (!actor?.verified) throw new AppError('unauthenticated', 'UID and TOKEN do not match. Log in again.');
+      const chats = await this.deps.listChats(actor);
+      if (socket.readyState !== WebSocket.OPEN) return;
+      if (seen !== this.#storeEvents) continue;
+      const groupIds = chats.flatMap(({ ref }) => (ref.kind === 'group' ? [ref.groupId] : []));
+      this.#presence.attach(socket, actor, groupIds);
+      this.#admission.announced(socket);
+      this.#closeSurplus(actor.uid);
+      reply({ message: 'OK', chats: chatsOnWire(actor.uid, chats) });
+      return;
+    }
+  }
+
+  /** Hands a message to the log; its reply and its pushes go out when it is on disk. */
+  send(socket: Socket, request: SendRequest, mayCreateChat: boolean, reply: Reply): void {
+    const { actor } = socket.data;
+    if (!actor) throw notAnnounced();
+    if (request.SENDER_ID != null && request.SENDER_ID !== actor.uid) {
+      throw new AppError('forbidden', 'SENDER_ID is not the account of this connection.');
+    }
+    const waitMs = this.deps.limited ? this.#messages.take(actor.uid) : 0;
+    if (waitMs > 0) throw tooFast(waitMs);
+    const from = this.#presence.deviceOf(socket);
+    const draft = { chatId: String(request.GROUP_ID), text: request.MESSAGE, mayCreateChat };
+    this.deps.messages.send(actor, draft, (result) => {
+      if (result instanceof Error) return reply(result);
+      reply(messageOnWire(request.GROUP_ID, result.message));
+      this.#fanout.message(result, from);
+    });
+  }
+
+  /** Takes no more frames, waits for what is being written, says goodbye to every socket. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.deps.messages.flush();
+    for (const socket of [...this.#presence.all(), ...this.#admission.unannounced()]) {
+      socket.close(closeCodes.restart, 'The server restarts. Connect again.');
+    }
+  }
+
+  #receive(socket: Socket, frame: string | Buffer): void {
+    if (this.#stopping) return;
+    this.#admission.heard(socket);
+    if (this.deps.limited && this.#isFlooding(socket)) return;
+    if (typeof frame !== 'string') return this.#send(socket, 'error', undefined, malformed('Send text frames.'));
+    const { backlog } = socket.data;
+    if (backlog === null) this.#take(socket, frame);
+    else if (backlog.length < backlogLimit) backlog.push(frame);
+    else socket.close(closeCodes.flooding, 'Too many frames at once.');
+  }
+
+  /** Counted before the frame is parsed: refusing must cost less than flooding. */
+  #isFlooding(socket: Socket): boolean {
+    const { actor, address } = socket.data;
+    const waitMs = this.#frames.take(actor?.uid ?? address);
+    if (waitMs === 0) {
+      socket.data.strikes = 0;
+      return false;
+    }
+    socket.data.strikes += 1;
+    if (socket.data.strikes > strikeLimit) socket.close(closeCodes.flooding, 'Too many frames.');
+    else this.#send(socket, 'error', undefined, tooFast(waitMs));
+    return true;
+  }
+
+  /** Runs one frame; when it has to wait for something, the socket's next frames queue up behind it. */
+  #take(socket: Socket, frame: string): void {
+    const pending = this.#run(socket, frame);
+    if (!pending) return;
+    socket.data.backlog = [];
+    void pending.then(() => {
+      const waiting = socket.data.backlog ?? [];
+      socket.data.backlog = null;
+      for (const [index, next] of waiting.entries()) {
+        this.#take(socket, next);
+        if (socket.data.backlog === null) continue;
+        (socket.data.backlog as string[]).push(...waiting.slice(index + 1));
+        return;
+      }
+    });
+  }
+
+  #run(socket: Socket, frame: string): Promise<void> | undefined {
+    const parsed = envelope.safeParse(parseJson(frame));
+    if (!parsed.success) {
+      return this.#send(socket, 'error', undefined, malformed('A frame is {"event": string, "data": object}.'));
+    }
+    const { event, id } = parsed.data;
+    const data = parsed.data.data ?? {};
+    if (!isClientEvent(event)) return this.#send(socket, 'error', id, malformed('There is no such event.'));
+    const reply: Reply = (outcome) => this.#send(socket, event, id, outcome, data);
+    try {
+      const command = commands[event];
+      if (command.announced && !socket.data.actor) throw notAnnounced();
+      const fields = clientEvents[event].safeParse(data);
+      if (!fields.success) throw invalidFields(fields.error.issues[0], command.invalid);
+      // The table pairs each event's schema with the command that takes what it returns.
+      return command.run(this, socket, fields.data as never, reply)?.catch(reply);
+    } catch (error) {
+      reply(error instanceof Error ? error : new Error(String(error)));
+      return undefined;
+    }
+  }
+
+  #send(
+    socket: Socket,
+    event: string,
+    id: string | number | null | undefined,
+    outcome: Record<string, unknown> | Error,
+    sent: Record<string, unknown> = {},
+  ): undefined {
+    const data = outcome instanceof Error ? this.#refusal(event, outcome, sent) : { status_code: 200, ...outcome };
+    socket.send(JSON.stringify(id == null ? { event, data } : { event, id, data }));
+    return undefined;
+  }
+
+  #refusal(event: string, error: Error, sent: Record<string, unknown>): Record<string, unknown> {
+    const known = error instanceof AppError ? error : new AppError('internal', 'Something went wrong here.');
+    if (known.status >= 500) this.deps.log.error('a frame could not be served', { event, error });
+    const refusal = { status_code: known.status, message: known.message };
+    if (event !== 'send_message') return refusal;
+    // The client in use shows this in the open chat; otherwise the person would never know.
+    const notice = {
+      SENDER_ID: 0,
+      SENDER_NAME: 'Server',
+      GROUP_ID: typeof sent.GROUP_ID === 'number' ? sent.GROUP_ID : String(sent.GROUP_ID ?? ''),
+      MESSAGE: `Not sent. ${known.message}`,
+      MESSAGE_ID: 0,
+      TIME_STAMP: wireTime(this.deps.clock()),
+    };
+    return { ...refusal, content: notice };
+  }
+
+  #closeSurplus(uid: number): void {
+    const sockets = this.#presence.socketsOf(uid);
+    for (const socket of sockets.slice(0, Math.max(0, sockets.length - socketLimits.perAccount))) {
+      this.#presence.detach(socket);
+      socket.close(closeCodes.crowdedOut, 'Crowded out by newer connections of this account.');
+    }
+  }
+}
+
+/** Whether a path is one that sockets connect to. */
+export function isSocketPath(path: string): boolean {
+  return path === '/ws' || path.startsWith('/ws/');
+}
+
+function readClientId(path: string): string {
+  const [, clientId = ''] = /^\/ws(?:\/([^/]*))?$/.exec(path) ?? [];
+  if (!/^\/ws(?:\/[^/]*)?$/.test(path) || clientId.length > limits.clientIdLength) {
+    throw new AppError('not_found', 'Sockets connect to /ws or /ws/{client_id}.');
+  }
+  return clientId;
+}
+
+function parseJson(frame: string): unknown {
+  try {
+    return JSON.parse(frame);
+  } catch {
+    return null; // not JSON, which no envelope is
+  }
+}
+
+function malformed(message: string): AppError {
+  return new AppError('invalid', message);
+}
+
+function invalidFields(issue: { path: PropertyKey[]; message: string } | undefined, status: 400 | 401): AppError {
+  const message = `${String(issue?.path[0] ?? 'data')} ${issue?.message ?? 'is not valid'}.`;
+  return new AppError(status === 401 ? 'unauthenticated' : 'invalid', message);
+}

@@ -1,0 +1,22 @@
+// How much a socket, an account and an address may ask of the gateway.
+import { limits } from '../protocol/entities.ts';
+
+/** How many frames of one socket may wait for an announce to be looked up. */
+export const backlogLimit = 100;
+/** How many frames in a row may be refused for their number before the socket is closed. */
+export const strikeLimit = 100;
+/** Frames and messages per second; the first is counted before a frame is parsed. */
+export const frameRate = { perSecond: 50, burst: 200 } as const;
+export const messageRate = { perSecond: 10, burst: 50 } as const;
+
+export const socketLimits = {
+  perAddress: 500,
+  perAccount: 50,
+  unannouncedPerAddress: 100,
+  unannounced: 10_000,
+  /** No unannounced socket is closed for being one before this: the client in use waits so through its login. */
+  silentMs: 30 * 60 * 1000,
+  frameBytes: limits.frameBytes,
+  backpressureBytes: 1024 * 1024,
+  idleSeconds: 120,
+} as const;

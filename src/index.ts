@@ -1,0 +1,109 @@
+// Entry: reads the command line, runs the command it names, handles signals.
+import { version } from '../package.json' with { type: 'json' };
+import { type Config, ConfigError, loadConfig } from './config.ts';
+import { createLog } from './log.ts';
+import { backupCommand } from './ops/backup/backup.ts';
+import { startServer } from './server.ts';
+
+/** Exit statuses: all well, it went wrong, the command line or the configuration is wrong. */
+const exit = { ok: 0, failed: 1, usage: 2 } as const;
+
+/** By when a stop has to be over; the client in use tries to connect again once, after 3 s. */
+const stopDeadlineMs = 1400;
+
+interface Command {
+  readonly usage: string;
+  readonly meaning: string;
+  /** Returns the exit status, or null when the program goes on running. */
+  readonly run: (args: readonly string[], config: Config) => Promise<number | null>;
+}
+
+const commands: Record<string, Command> = {
+  serve: { usage: 'serve', meaning: 'run the server (also with no command)', run: serve },
+  backup: {
+    usage: 'backup [--json]',
+    meaning: 'snapshot the database and push it to BACKUP_REPO',
+    run: (args, config) => {
+      const { DATA_DIR: dataDir, BACKUP_REPO: repo, BACKUP_BRANCH: branch } = config;
+      return backupCommand(repo ? { dataDir, repo, branch } : null, args.includes('--json'));
+    },
+  },
+};
+
+const flags: Record<string, readonly string[]> = { backup: ['--json'] };
+
+function helpText(): string {
+  const lines = Object.values(commands).map(({ usage, meaning }) => `  ${usage.padEnd(18)} ${meaning}`);
+  return [
+    `chat-backend ${version}: a chat backend in one file, with one file of data.`,
+    '',
+    'Usage: chat-backend [command]',
+    '',
+    ...lines,
+    '  --help             this text',
+    '  --version          the version',
+    '',
+    'It is configured by environment variables; the README has the table.',
+    '',
+  ].join('\n');
+}
+
+async function main(args: readonly string[]): Promise<number | null> {
+  const [name = 'serve', ...rest] = args;
+  if (name === '--help' || name === '-h' || name === 'help') return print(helpText());
+  if (name === '--version' || name === '-v') return print(`${version}\n`);
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  const unknown = command ? rest.find((word) => !flags[name]?.includes(word)) : name;
+  if (!command || unknown !== undefined) {
+    process.stderr.write(`There is no "${unknown}" here.\n\n${helpText()}`);
+    return exit.usage;
+  }
+  try {
+    return await command.run(rest, loadConfig());
+  } catch (error) {
+    const lines = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`${error instanceof ConfigError ? 'The configuration is not valid:\n' : ''}${lines}\n`);
+    return error instanceof ConfigError ? exit.usage : exit.failed;
+  }
+}
+
+function print(text: string): number {
+  process.stdout.write(text);
+  return exit.ok;
+}
+
+async function serve(_args: readonly string[], config: Config): Promise<null> {
+  const log = createLog({ level: config.LOG_LEVEL, format: config.LOG_FORMAT });
+  if (!config.RATE_LIMITS) log.warn('RATE_LIMITS is off: anybody may try as fast as they like');
+  const server = await startServer({ config, log, command: ownCommand() });
+  log.info('listening', { url: server.url.href, data: config.DATA_DIR, version });
+
+  let stopping = false;
+  const stop = (signal: string): void => {
+    if (stopping) return;
+    stopping = true;
+    log.info('stopping', { signal });
+    setTimeout(() => process.exit(exit.ok), stopDeadlineMs);
+    server.stop().then(
+      () => process.exit(exit.ok),
+      (error: unknown) => {
+        log.error('the stop failed', { error });
+        process.exit(exit.failed);
+      },
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  process.on('unhandledRejection', (error) => log.error('a promise was rejected and nobody looked', { error }));
+  return null;
+}
+
+/** How to run this program again: an executable by itself, a source file by the Bun that runs it. */
+function ownCommand(): string[] {
+  const compiled = /^(?:\/\$bunfs\/|[A-Z]:[\\/]~BUN)/.test(Bun.main);
+  return compiled ? [process.execPath] : [process.execPath, Bun.main];
+}
+
+process.umask(0o077); // what is made from here on is for this user's eyes only
+const status = await main(process.argv.slice(2));
+if (status !== null) process.exit(status);

@@ -1,0 +1,93 @@
+// Rate limits: named rules for requests, a synchronous bucket for frames, a gate for work that is dear.
+import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
+import { AppError, tooFast } from '../errors.ts';
+
+/** How many points a key may use in a window; what the key is stands in the name. */
+const rules = {
+  requestByAddress: { points: 1200, duration: 60 },
+  signUpByAddress: { points: 20, duration: 3600 },
+  loginByAddress: { points: 100, duration: 300 },
+  loginByAddressAndEmail: { points: 10, duration: 300 },
+  loginByEmail: { points: 100, duration: 3600 },
+  passwordByAccount: { points: 10, duration: 300 },
+  undoByAddress: { points: 20, duration: 3600 },
+  upgradeByAddress: { points: 300, duration: 60 },
+} as const;
+
+export type RuleName = keyof typeof rules;
+
+export interface Limiter {
+  /** @throws AppError `rate_limited` with the time to wait */
+  consume(rule: RuleName, key: string): Promise<void>;
+  /** Forgets what a key used. */
+  reset(rule: RuleName, key: string): Promise<void>;
+}
+
+/** A limiter that counts in memory; `enabled` false lifts every rule. */
+export function createLimiter(enabled: boolean): Limiter {
+  const limiters = Object.fromEntries(
+    Object.entries(rules).map(([name, rule]) => [name, new RateLimiterMemory({ ...rule, keyPrefix: name })]),
+  ) as Record<RuleName, RateLimiterMemory>;
+  return {
+    async consume(rule, key) {
+      if (!enabled) return;
+      try {
+        await limiters[rule].consume(key);
+      } catch (refusal) {
+        throw refusal instanceof RateLimiterRes ? tooFast(refusal.msBeforeNext) : refusal;
+      }
+    },
+    async reset(rule, key) {
+      await limiters[rule].delete(key);
+    },
+  };
+}
+
+/**
+ * A token bucket per key for the socket's hot path, which must not wait for a promise: the generic cell rate algorithm
+ * (ITU-T I.371) keeps one number per key.
+ */
+export class Bucket {
+  readonly #allowedAt = new Map<string | number, number>();
+
+  constructor(
+    private readonly rate: { perSecond: number; burst: number },
+    private readonly clock: () => number,
+  ) {}
+
+  /** Takes one; returns 0, or the ms to wait when none is left. */
+  take(key: string | number): number {
+    const now = this.clock();
+    const interval = 1000 / this.rate.perSecond;
+    const allowedAt = Math.max(this.#allowedAt.get(key) ?? 0, now);
+    const waitMs = allowedAt - now - interval * (this.rate.burst - 1);
+    if (waitMs > 0) return waitMs;
+    this.#allowedAt.set(key, allowedAt + interval);
+    if (this.#allowedAt.size > 10_000) this.#forgetFull(now);
+    return 0;
+  }
+
+  #forgetFull(now: number): void {
+    for (const [key, allowedAt] of this.#allowedAt) if (allowedAt <= now) this.#allowedAt.delete(key);
+  }
+}
+
+/** Lets `atOnce` pieces of work run and `waiting` more wait; whoever comes then is told to come back. */
+export function createGate(atOnce: number, waiting: number): <T>(work: () => Promise<T>) => Promise<T> {
+  let running = 0;
+  const queue: (() => void)[] = [];
+  return async (work) => {
+    if (running >= atOnce) {
+      if (queue.length >= waiting)
+        throw new AppError('rate_limited', 'Too busy. Try again soon.', { retryAfterMs: 2000 });
+      await new Promise<void>((start) => queue.push(start));
+    } else running += 1;
+    try {
+      return await work();
+    } finally {
+      const next = queue.shift();
+      if (next) next();
+      else running -= 1;
+    }
+  };
+}

@@ -1,0 +1,100 @@
+// Sending messages and reading them back: the rules.
+import type { Actor } from '../actor.ts';
+import { AppError, type ErrorCode } from '../errors.ts';
+import { type ChatRef, limits, looksDirect, type Message, readChatId } from '../protocol/entities.ts';
+import { decodeText, deliverableText } from '../protocol/text.ts';
+import type { AppendOutcome, DirectChat, MessageStore } from '../store/store.ts';
+import { Committer } from './committer.ts';
+
+export interface SendDraft {
+  /** As the sender spelled it. */
+  readonly chatId: string;
+  /** As it was sent. */
+  readonly text: string;
+  readonly mayCreateChat: boolean;
+}
+
+/** A message that is on disk. */
+export interface Sent {
+  readonly ref: ChatRef;
+  readonly message: Message;
+  /** The direct chat, when this message made it. */
+  readonly created: DirectChat | null;
+}
+
+const appendRefusals: Record<Exclude<AppendOutcome['kind'], 'appended'>, readonly [ErrorCode, string]> = {
+  not_member: ['forbidden', 'You are not a member of this chat.'],
+  no_chat: ['not_found', 'There is no such chat.'],
+  no_person: ['not_found', 'There is no such person.'],
+};
+
+export class MessageService {
+  readonly #committer: Committer;
+
+  constructor(
+    private readonly store: MessageStore,
+    private readonly clock: () => number,
+  ) {
+    this.#committer = new Committer(store);
+  }
+
+  /**
+   * Checks a message and fixes its place in the order, all in this turn. `settled` is called later in the order of the
+   * log: with the message once it is on disk, or with the error.
+   * @throws AppError `invalid` empty text; `too_large`; `forbidden` somebody else's direct chat; `not_found`
+   */
+  send(actor: Actor, { chatId, text, mayCreateChat }: SendDraft, settled: (result: Sent | Error) => void): void {
+    const ref = readRef(chatId, actor);
+    const body = checkText(text);
+    const draft = { senderUid: actor.uid, ref, body, mayCreateChat, sentAt: this.clock() };
+    this.#committer.append(draft, (outcome) => settled(sentOf(ref, outcome)));
+  }
+
+  /** Waits until everything sent so far is on disk. */
+  flush(): Promise<void> {
+    return this.#committer.flush();
+  }
+
+  /** The newest messages of every chat of the actor, each ascending. */
+  listRecent(actor: Actor): Promise<{ ref: ChatRef; messages: Message[] }[]> {
+    return this.store.listRecentMessages(actor.uid, limits.historyPageDefault);
+  }
+
+  /** A page of one chat, ascending. @throws AppError `forbidden` when it is none of the actor's */
+  async list(
+    actor: Actor,
+    chatId: string,
+    page: { before: number | null; after: number | null; limit: number },
+  ): Promise<{ ref: ChatRef; messages: Message[] }> {
+    const ref = readChatId(chatId, actor.uid);
+    const messages = ref && (await this.store.listMessages(actor.uid, ref, page));
+    if (!ref || !messages) throw new AppError('forbidden', 'You are not a member of this chat.');
+    return { ref, messages };
+  }
+}
+
+function readRef(chatId: string, actor: Actor): ChatRef {
+  const ref = readChatId(chatId, actor.uid);
+  if (ref) return ref;
+  // Whether the chat of two others exists is nobody else's business: the answer is the same either way.
+  throw looksDirect(chatId)
+    ? new AppError('forbidden', 'You are not a member of this chat.')
+    : new AppError('not_found', 'There is no such chat.');
+}
+
+function checkText(text: string): string {
+  const body = deliverableText(text);
+  const shown = decodeText(body) ?? '';
+  if (shown === '') throw new AppError('invalid', 'The message is empty.');
+  // A text has at most as many code points as UTF-16 units, so most need no counting.
+  if (shown.length > limits.messageCodePoints && [...shown].length > limits.messageCodePoints) {
+    throw new AppError('too_large', `The message is longer than ${limits.messageCodePoints} characters.`);
+  }
+  return body;
+}
+
+function sentOf(ref: ChatRef, outcome: AppendOutcome | Error): Sent | Error {
+  if (outcome instanceof Error) return outcome;
+  if (outcome.kind === 'appended') return { ref, message: outcome.message, created: outcome.created };
+  return new AppError(...appendRefusals[outcome.kind]);
+}

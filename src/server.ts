@@ -1,0 +1,158 @@
+// The composition root: the only file that knows every concrete part; starts the server and stops it.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Server } from 'bun';
+import { version } from '../package.json' with { type: 'json' };
+import { ProfileService } from './accounts/profile.ts';
+import { newInstallationKey } from './accounts/secrets.ts';
+import { AccountService } from './accounts/service.ts';
+import { Sessions } from './accounts/sessions.ts';
+import { createApp } from './app.ts';
+import { ChatService } from './chats/service.ts';
+import type { Config } from './config.ts';
+import type { Connection } from './gateway/connection.ts';
+import { Gateway, isSocketPath } from './gateway/gateway.ts';
+import { clientAddress } from './http/address.ts';
+import { refuse } from './http/middleware.ts';
+import { type Bus, createBus } from './infra/bus.ts';
+import { readOrMakeKey } from './infra/keyfile.ts';
+import { createLimiter } from './infra/limiter.ts';
+import { createMailer } from './infra/mailer.ts';
+import type { Log } from './log.ts';
+import { MessageService } from './messages/service.ts';
+import { createBackupRunner } from './ops/backup/runner.ts';
+import { openStore } from './store/open.ts';
+import type { Store, StoreEvent } from './store/store.ts';
+
+const housekeepingMs = 10 * 60 * 1000;
+/** Longer than a mail host may take to answer a sign-up. */
+const requestSeconds = 30;
+/** How long requests in flight may still take when the server stops; it must be back before its clients try again. */
+const graceMs = 500;
+
+export interface ServerOptions {
+  readonly config: Config;
+  readonly log: Log;
+  /** The program's own command line without arguments; backups run as a child of it. */
+  readonly command: readonly string[];
+  /** ms since the epoch; tests inject theirs. */
+  readonly clock?: () => number;
+}
+
+export interface RunningServer {
+  readonly url: URL;
+  /** For commands and tests that act on the data directly. */
+  readonly store: Store;
+  /** Commits what is held, closes every socket with a close frame, releases the port and the files. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts everything on `config.PORT`.
+ * @throws Error when the port is taken, the data folder cannot be written, or the database is of a newer version
+ */
+export async function startServer({ config, log, command, clock = Date.now }: ServerOptions): Promise<RunningServer> {
+  mkdirSync(config.DATA_DIR, { recursive: true, mode: 0o700 });
+  const bus = createBus<StoreEvent>(log);
+  const store = await openStore({
+    path: join(config.DATA_DIR, 'chat.db'),
+    defaultGroup: { groupId: config.DEFAULT_GROUP_ID, name: config.DEFAULT_GROUP_NAME },
+    emit: bus.emit,
+    clock,
+  });
+  const { app, gateway, sessions, mailer, backups } = assemble({ config, log, command, clock }, store, bus);
+
+  const server: Server<Connection> = Bun.serve({
+    port: config.PORT,
+    hostname: config.HOST,
+    idleTimeout: requestSeconds,
+    websocket: gateway.handler,
+    fetch: async (request, self) => {
+      const peer = self.requestIP(request)?.address ?? 'unknown';
+      const address = clientAddress(peer, request.headers.get('x-forwarded-for'), config.TRUST_PROXY);
+      if (!isSocketPath(new URL(request.url).pathname)) return app.fetch(request, { address });
+      return gateway.upgrade(request, self, address).catch((error: unknown) => refuse(error, log));
+    },
+  });
+  gateway.use(server);
+  const housekeeping = setInterval(() => {
+    store.removeExpired(sessions.expiry()).catch((error: unknown) => log.error('housekeeping failed', { error }));
+  }, housekeepingMs).unref();
+
+  return {
+    url: server.url,
+    store,
+    async stop() {
+      clearInterval(housekeeping);
+      backups?.stop();
+      const answered = server.stop();
+      await gateway.stop();
+      await Promise.race([answered, Bun.sleep(graceMs)]);
+      await server.stop(true);
+      await mailer.stop();
+      await store.close();
+    },
+  };
+}
+
+/** Makes the parts and hands each what it uses. */
+function assemble(
+  { config, log, command, clock }: Required<ServerOptions>,
+  store: Store,
+  bus: Bus<StoreEvent>,
+) {
+  const inData = (name: string) => join(config.DATA_DIR, name);
+  const limiter = createLimiter(config.RATE_LIMITS);
+  const serverSecret = readOrMakeKey(inData('server.secret'), newInstallationKey);
+  const sessions = new Sessions({ store, serverSecret, clock, log });
+  const mailer = createMailer({
+    smtpUrl: config.SMTP_URL,
+    from: config.MAIL_FROM ?? defaultSender(config.SMTP_URL),
+    outbox: inData('outbox'),
+    log,
+    clock,
+  });
+  const sender = { serviceName: config.DEFAULT_GROUP_NAME };
+  const accountDeps = { store, sessions, mailer, limiter, sender, clock, log, limitCodes: config.RATE_LIMITS };
+  const chats = new ChatService({ store, clock });
+  const messages = new MessageService(store, clock);
+  const backups = config.BACKUP_REPO
+    ? createBackupRunner({
+        command,
+        env: { DATA_DIR: config.DATA_DIR, BACKUP_REPO: config.BACKUP_REPO, BACKUP_BRANCH: config.BACKUP_BRANCH },
+        schedule: config.BACKUP_SCHEDULE,
+        log,
+        clock,
+      })
+    : null;
+  const adminKey = config.ADMIN_KEY ?? readOrMakeKey(inData('admin.key'), newInstallationKey);
+  const app = createApp({
+    accounts: new AccountService(accountDeps),
+    profiles: new ProfileService(accountDeps),
+    sessions,
+    chats,
+    messages,
+    ops: { adminKey, version, startedAt: clock(), clock, backups },
+    limiter,
+    corsOrigins: config.CORS_ORIGINS,
+    log,
+  });
+  const gateway = new Gateway({
+    authenticate: (credentials) => sessions.authenticate(credentials),
+    listChats: (actor) => chats.list(actor),
+    messages,
+    bus,
+    limiter,
+    limited: config.RATE_LIMITS,
+    allowedOrigins: config.CORS_ORIGINS,
+    clock,
+    log,
+  });
+  return { app, gateway, sessions, mailer, backups };
+}
+
+/** The mail account's own address where it is one, because hosts refuse others; else one nobody answers. */
+function defaultSender(smtpUrl: string | undefined): string {
+  const user = smtpUrl ? decodeURIComponent(new URL(smtpUrl).username) : '';
+  return user.includes('@') ? user : 'chat@localhost';
+}
