@@ -1,13 +1,20 @@
 // The HTTP app: the order of what every request passes, and the endpoints behind it.
 import { Hono } from 'hono';
+import type { ProfileService } from './accounts/profile.ts';
 import { mountAccounts } from './accounts/routes.ts';
+import type { AccountService } from './accounts/service.ts';
+import type { Sessions } from './accounts/sessions.ts';
 import { mountChats } from './chats/routes.ts';
 import type { ChatService } from './chats/service.ts';
-import type { AccountService } from './accounts/service.ts';
-import type { ProfileService } from './accounts/profile.ts';
-import type { Sessions } from './accounts/sessions.ts';
 import type { Env } from './http/endpoint.ts';
-import { allowOrigins, answerErrors, limitBody, limitRequests, notFound, plainHeaders } from './http/middleware.ts';
+import {
+  allowOrigins,
+  answerErrors,
+  limitBody,
+  limitRequests,
+  notFound,
+  plainHeaders,
+} from './http/middleware.ts';
 import type { Limiter } from './infra/limiter.ts';
 import type { Log } from './log.ts';
 import { mountMessages } from './messages/routes.ts';

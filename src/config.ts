@@ -72,12 +72,16 @@ export const variables = {
   SMTP_URL: {
     schema: smtpUrl,
     default: undefined,
-    meaning: 'mail host, `smtp://user:pass@host:587` or `smtps://`; unset: mails are files in `DATA_DIR/outbox`',
+    meaning:
+      'mail host, `smtp://user:pass@host:587` or `smtps://`; unset: mails are files in `DATA_DIR/outbox`',
   },
   MAIL_FROM: {
     schema: z
       .string()
-      .regex(/^(?:[^<>@\r\n]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)$/, 'expected chat@example.com or Chat <chat@example.com>'),
+      .regex(
+        /^(?:[^<>@\r\n]*<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)$/,
+        'expected chat@example.com or Chat <chat@example.com>',
+      ),
     default: undefined,
     meaning: 'sender of mails; unset: the user of `SMTP_URL`, else `chat@localhost`',
   },
@@ -92,7 +96,9 @@ export const variables = {
     meaning: 'git repository that snapshots are pushed to (path, ssh or https); unset: no backups',
   },
   BACKUP_BRANCH: {
-    schema: z.string().regex(/^(?!.*(?:\.\.|\/\/|@\{))[A-Za-z0-9_][A-Za-z0-9_./-]*(?<![./])$/, 'expected a branch name'),
+    schema: z
+      .string()
+      .regex(/^(?!.*(?:\.\.|\/\/|@\{))[A-Za-z0-9_][A-Za-z0-9_./-]*(?<![./])$/, 'expected a branch name'),
     default: 'main',
     meaning: 'branch of the backup repository',
   },
@@ -119,10 +125,14 @@ export const variables = {
   RATE_LIMITS: {
     schema: z.enum(['on', 'off'], 'expected on or off').transform((value) => value === 'on'),
     default: 'on',
-    meaning: '`off` lifts request, resend, message and per-address socket limits, for benchmarks and trials only',
+    meaning:
+      '`off` lifts request, resend, message and per-address socket limits, for benchmarks and trials only',
   },
   LOG_LEVEL: {
-    schema: z.enum(['debug', 'info', 'warn', 'error', 'silent'], 'expected debug, info, warn, error or silent'),
+    schema: z.enum(
+      ['debug', 'info', 'warn', 'error', 'silent'],
+      'expected debug, info, warn, error or silent',
+    ),
     default: 'info',
     meaning: 'least severe level that is logged',
   },
@@ -169,7 +179,9 @@ export function loadConfig(env: Record<string, string | undefined> = process.env
     if (result.success) values[name] = result.data;
     else {
       const shown = secretVariables.has(name) ? 'its value' : JSON.stringify(text);
-      problems.push(`${name}: ${shown} is not valid, ${result.error.issues[0]?.message ?? 'it is malformed'}`);
+      problems.push(
+        `${name}: ${shown} is not valid, ${result.error.issues[0]?.message ?? 'it is malformed'}`,
+      );
     }
   }
   if (problems.length > 0) throw new ConfigError(problems);

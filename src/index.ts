@@ -62,7 +62,9 @@ async function main(args: readonly string[]): Promise<number | null> {
     return await command.run(rest, loadConfig());
   } catch (error) {
     const lines = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`${error instanceof ConfigError ? 'The configuration is not valid:\n' : ''}${lines}\n`);
+    process.stderr.write(
+      `${error instanceof ConfigError ? 'The configuration is not valid:\n' : ''}${lines}\n`,
+    );
     return error instanceof ConfigError ? exit.usage : exit.failed;
   }
 }
@@ -94,7 +96,9 @@ async function serve(_args: readonly string[], config: Config): Promise<null> {
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-  process.on('unhandledRejection', (error) => log.error('a promise was rejected and nobody looked', { error }));
+  process.on('unhandledRejection', (error) =>
+    log.error('a promise was rejected and nobody looked', { error }),
+  );
   return null;
 }
 

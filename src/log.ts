@@ -44,7 +44,11 @@ interface LogOptions {
 }
 
 /** A logger that drops what is below `level` and writes one redacted line per event, to standard error. */
-export function createLog({ level, format, write = (line) => void process.stderr.write(line) }: LogOptions): Log {
+export function createLog({
+  level,
+  format,
+  write = (line) => void process.stderr.write(line),
+}: LogOptions): Log {
   const emit = (eventLevel: LogLevel, event: string, fields: Fields = {}): void => {
     if (levels[eventLevel] < levels[level]) return;
     const safe = redact(fields) as Fields;

@@ -51,7 +51,12 @@ export interface RunningServer {
  * Starts everything on `config.PORT`.
  * @throws Error when the port is taken, the data folder cannot be written, or the database is of a newer version
  */
-export async function startServer({ config, log, command, clock = Date.now }: ServerOptions): Promise<RunningServer> {
+export async function startServer({
+  config,
+  log,
+  command,
+  clock = Date.now,
+}: ServerOptions): Promise<RunningServer> {
   mkdirSync(config.DATA_DIR, { recursive: true, mode: 0o700 });
   const bus = createBus<StoreEvent>(log);
   const store = await openStore({
@@ -76,7 +81,9 @@ export async function startServer({ config, log, command, clock = Date.now }: Se
   });
   gateway.use(server);
   const housekeeping = setInterval(() => {
-    store.removeExpired(sessions.expiry()).catch((error: unknown) => log.error('housekeeping failed', { error }));
+    store
+      .removeExpired(sessions.expiry())
+      .catch((error: unknown) => log.error('housekeeping failed', { error }));
   }, housekeepingMs).unref();
 
   return {
@@ -113,13 +120,26 @@ function assemble(
     clock,
   });
   const sender = { serviceName: config.DEFAULT_GROUP_NAME };
-  const accountDeps = { store, sessions, mailer, limiter, sender, clock, log, limitCodes: config.RATE_LIMITS };
+  const accountDeps = {
+    store,
+    sessions,
+    mailer,
+    limiter,
+    sender,
+    clock,
+    log,
+    limitCodes: config.RATE_LIMITS,
+  };
   const chats = new ChatService({ store, clock });
   const messages = new MessageService(store, clock);
   const backups = config.BACKUP_REPO
     ? createBackupRunner({
         command,
-        env: { DATA_DIR: config.DATA_DIR, BACKUP_REPO: config.BACKUP_REPO, BACKUP_BRANCH: config.BACKUP_BRANCH },
+        env: {
+          DATA_DIR: config.DATA_DIR,
+          BACKUP_REPO: config.BACKUP_REPO,
+          BACKUP_BRANCH: config.BACKUP_BRANCH,
+        },
         schedule: config.BACKUP_SCHEDULE,
         log,
         clock,

@@ -10,7 +10,13 @@ interface Owner {
 export async function findPasswordFlaw(password: string, owner: Owner): Promise<string | null> {
   const lower = password.toLowerCase();
   const { email, firstName, lastName } = owner;
-  const own = [email, email.slice(0, email.lastIndexOf('@')), firstName, lastName, `${firstName} ${lastName}`];
+  const own = [
+    email,
+    email.slice(0, email.lastIndexOf('@')),
+    firstName,
+    lastName,
+    `${firstName} ${lastName}`,
+  ];
   if (own.some((text) => text.toLowerCase() === lower)) return 'must not be your name or e-mail address';
   return (await commonPasswords()).has(lower) ? 'is one of the most common ones, choose another' : null;
 }

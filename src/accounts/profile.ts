@@ -65,7 +65,8 @@ export class ProfileService {
     if (outcome === 'email_taken') throw emailTaken();
     if (outcome === 'no_code') throw new AppError('forbidden', 'Ask for a code for the new address first.');
     if (outcome === 'wrong_code') throw new AppError('unauthenticated', 'OTP is wrong or no longer good.');
-    if (email) this.#notify(emailChangedMail(this.deps.sender, account.email, undoCode, email.undo.expiresAt));
+    if (email)
+      this.#notify(emailChangedMail(this.deps.sender, account.email, undoCode, email.undo.expiresAt));
     if (newPassword) this.#notify(passwordChangedMail(this.deps.sender, account.email, now));
     return this.getAccount(actor);
   }
@@ -114,7 +115,7 @@ export class ProfileService {
     this.deps.mailer
       .send(mail)
       .then((outcome) => {
-        if (outcome.kind === 'refused') this.deps.log.warn('the mail host refused a notice', { reply: outcome.reply });
+        if (outcome.kind === 'refused') this.deps.log.warn('the mail host refused a notice');
       })
       .catch((error: unknown) => this.deps.log.error('a notice could not be mailed', { error }));
   }
@@ -144,7 +145,8 @@ function changedFields(sent: SentSettings, account: Account): Partial<Record<Rul
     const value = sent[name]?.trim();
     if (value === undefined || isSame(name, value, stored[name])) continue;
     const ruled = settingsRules[name].safeParse(name === 'NEW_PASSWORD' ? sent[name] : value);
-    if (!ruled.success) throw new AppError('invalid', `${name} ${ruled.error.issues[0]?.message ?? 'is not valid'}.`);
+    if (!ruled.success)
+      throw new AppError('invalid', `${name} ${ruled.error.issues[0]?.message ?? 'is not valid'}.`);
     changed[name] = ruled.data;
   }
   return changed;

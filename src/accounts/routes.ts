@@ -33,7 +33,12 @@ function mountLogin(app: Hono<Env>, authenticate: Authenticate, { accounts, sess
       },
       address,
     );
-    return { message: 'Account made. Enter the code that was mailed.', UID: uid, COOKIE: cookie, TOKEN: token };
+    return {
+      message: 'Account made. Enter the code that was mailed.',
+      UID: uid,
+      COOKIE: cookie,
+      TOKEN: token,
+    };
   });
 
   mount(app, endpoints.verifyAccount, authenticate, async ({ fields, actor, cookie, token }) => {
@@ -49,7 +54,9 @@ function mountLogin(app: Hono<Env>, authenticate: Authenticate, { accounts, sess
   mount(app, endpoints.getToken, authenticate, async ({ actor, cookie, token }) => {
     if (!actor.verified) {
       // The client in use overwrites its own credentials with what this answer carries.
-      throw new AppError('forbidden', exactMessages.tokenUnverified, { body: { UID: actor.uid, COOKIE: cookie } });
+      throw new AppError('forbidden', exactMessages.tokenUnverified, {
+        body: { UID: actor.uid, COOKIE: cookie },
+      });
     }
     return { message: 'OK', TOKEN: cookie ? await sessions.refreshToken(actor, cookie) : (token ?? '') };
   });
@@ -74,7 +81,9 @@ function mountProfiles(app: Hono<Env>, authenticate: Authenticate, { profiles }:
 
   mount(app, endpoints.undoEmailChange, authenticate, async ({ fields, address }) => {
     await profiles.undoEmailChange(fields.EMAIL, fields.OTP, address);
-    return { message: 'The address is yours again and everybody was logged out. Log in and change your password.' };
+    return {
+      message: 'The address is yours again and everybody was logged out. Log in and change your password.',
+    };
   });
 
   mount(app, endpoints.profilePicture, authenticate, async ({ param }) => {
@@ -84,9 +93,15 @@ function mountProfiles(app: Hono<Env>, authenticate: Authenticate, { profiles }:
 
   mount(app, endpoints.listPeople, authenticate, async ({ fields, actor }) => {
     const { QUERY, AFTER, LIMIT } = fields;
-    const people = await profiles.listPeople(actor, { prefix: QUERY ?? '', after: AFTER ?? 0, limit: LIMIT ?? null });
+    const people = await profiles.listPeople(actor, {
+      prefix: QUERY ?? '',
+      after: AFTER ?? 0,
+      limit: LIMIT ?? null,
+    });
     if (people.length === 0) throw new AppError('not_found', 'Nobody was found.');
-    return Object.fromEntries(people.map(({ uid, name, picture }) => [uid, { NAME: name, PROFILE_PIC: picture }]));
+    return Object.fromEntries(
+      people.map(({ uid, name, picture }) => [uid, { NAME: name, PROFILE_PIC: picture }]),
+    );
   });
 }
 

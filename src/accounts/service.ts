@@ -59,7 +59,14 @@ export class AccountService {
       const uid = newUid();
       const { keys, session } = sessions.create(uid);
       const { code, row } = await this.#makeCode(uid, 'verify', person.email);
-      const account = { ...profile, uid, picture: '', passwordHash, createdAt: now, expiresAt: now + unverifiedLifetimeMs };
+      const account = {
+        ...profile,
+        uid,
+        picture: '',
+        passwordHash,
+        createdAt: now,
+        expiresAt: now + unverifiedLifetimeMs,
+      };
       const outcome = await store.createAccount(account, session, row);
       if (outcome === 'email_taken') throw emailTaken();
       if (outcome === 'uid_taken') continue;
@@ -70,10 +77,14 @@ export class AccountService {
 
   /** @throws AppError `unauthenticated` for a wrong, expired or used-up code, or none pending */
   async verify(actor: Actor, code: string): Promise<void> {
-    const refused = new AppError('unauthenticated', 'The code is wrong or no longer good. Ask for a new one.');
+    const refused = new AppError(
+      'unauthenticated',
+      'The code is wrong or no longer good. Ask for a new one.',
+    );
     if (actor.verified) throw refused;
     const codeHash = await hashCode(code, codeOwner(actor.uid, 'verify'));
-    if (!(await this.deps.store.verifyAccount(actor.uid, { codeHash, now: this.deps.clock() }))) throw refused;
+    if (!(await this.deps.store.verifyAccount(actor.uid, { codeHash, now: this.deps.clock() })))
+      throw refused;
   }
 
   /**
@@ -144,11 +155,22 @@ export class AccountService {
     await this.#mailCode({ ...row, target }, code, () => store.withdrawCode(row));
   }
 
-  async #makeCode(uid: number, purpose: CodePurpose, target: string): Promise<{ code: string; row: NewCode }> {
+  async #makeCode(
+    uid: number,
+    purpose: CodePurpose,
+    target: string,
+  ): Promise<{ code: string; row: NewCode }> {
     const code = newCode();
     const codeHash = await hashCode(code, codeOwner(uid, purpose));
     const createdAt = this.deps.clock();
-    const row = { uid, purpose, target: target.toLowerCase(), codeHash, createdAt, expiresAt: createdAt + codeLifetimeMs };
+    const row = {
+      uid,
+      purpose,
+      target: target.toLowerCase(),
+      codeHash,
+      createdAt,
+      expiresAt: createdAt + codeLifetimeMs,
+    };
     return { code, row };
   }
 
@@ -157,7 +179,8 @@ export class AccountService {
     const outcome = await this.deps.mailer.send(codeMail(this.deps.sender, target, code, expiresAt));
     if (outcome.kind === 'sent' || outcome.kind === 'queued') return;
     await undo();
-    if (outcome.kind === 'refused') throw new AppError('invalid', 'EMAIL: the mail host refuses this address.');
+    if (outcome.kind === 'refused')
+      throw new AppError('invalid', 'EMAIL: the mail host refuses this address.');
     throw new AppError('rate_limited', 'The mail host asks to try again later.', {
       retryAfterMs: outcome.retryAfterMs,
     });

@@ -36,7 +36,11 @@ export class ChatService {
   ): Promise<string> {
     for (;;) {
       const groupId = newGroupId();
-      const outcome = await this.deps.store.createGroup(actor.uid, { ...group, groupId, now: this.deps.clock() });
+      const outcome = await this.deps.store.createGroup(actor.uid, {
+        ...group,
+        groupId,
+        now: this.deps.clock(),
+      });
       if (outcome === 'no_person') throw new AppError(...refusals.no_person);
       if (outcome === 'created') return groupId;
     }

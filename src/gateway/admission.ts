@@ -7,7 +7,11 @@ import { socketLimits } from './limits.ts';
  * A page of another site must not open a socket with what this browser knows. Native clients send no Origin; pages that
  * this server serves itself have its own host as theirs.
  */
-export function isAllowedOrigin(origin: string | null, host: string | null, allowed: '*' | readonly string[]): boolean {
+export function isAllowedOrigin(
+  origin: string | null,
+  host: string | null,
+  allowed: '*' | readonly string[],
+): boolean {
   if (origin === null || allowed === '*') return true;
   if (!URL.canParse(origin)) return false;
   const url = new URL(origin);
@@ -65,7 +69,8 @@ export class Admission {
   }
 
   #crowdOut(longestSilent: Socket | undefined, where: string): void {
-    if (!longestSilent || this.clock() - longestSilent.data.lastHeardAt < socketLimits.silentMs) throw full(where);
+    if (!longestSilent || this.clock() - longestSilent.data.lastHeardAt < socketLimits.silentMs)
+      throw full(where);
     this.announced(longestSilent);
     longestSilent.close(closeCodes.crowdedOut, 'Crowded out by newer connections.');
   }
@@ -78,5 +83,7 @@ function count(counts: Map<string, number>, key: string, step: 1 | -1): void {
 }
 
 function full(where: string): AppError {
-  return new AppError('rate_limited', `Too many connections ${where}. Try again later.`, { retryAfterMs: 30_000 });
+  return new AppError('rate_limited', `Too many connections ${where}. Try again later.`, {
+    retryAfterMs: 30_000,
+  });
 }

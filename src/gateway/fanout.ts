@@ -1,11 +1,11 @@
 // Tells sockets what was committed: one native publish per topic, each person's chat ids spelled from his side.
 import type { Server } from 'bun';
+import { closeCodes } from '../errors.ts';
 import type { Sent } from '../messages/service.ts';
 import { chatIdFor, directChatId, messageOnWire, wireTime } from '../protocol/entities.ts';
 import type { DirectChat, StoreEvent } from '../store/store.ts';
 import type { Connection } from './connection.ts';
 import { chatTopic, type Device, type Presence, userTopic } from './presence.ts';
-import { closeCodes } from '../errors.ts';
 
 export class Fanout {
   #server: Server<Connection> | null = null;
@@ -20,7 +20,11 @@ export class Fanout {
   /** Pushes a message to every device of every member but the one it came from. */
   message({ ref, message, created }: Sent, from: Device | null): void {
     if (ref.kind === 'group') {
-      this.#publish(chatTopic(ref.groupId), pushFrame('send_message', messageOnWire(ref.groupId, message)), from);
+      this.#publish(
+        chatTopic(ref.groupId),
+        pushFrame('send_message', messageOnWire(ref.groupId, message)),
+        from,
+      );
       return;
     }
     const pair = [message.senderUid, ref.otherUid] as const;

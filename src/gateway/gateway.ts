@@ -88,8 +88,16 @@ export class Gateway implements Handlers {
     }
     await this.deps.limiter.consume('upgradeByAddress', address);
     this.#admission.check(address);
-    const data = { address, clientId, actor: null, lastHeardAt: this.deps.clock(), backlog: null, strikes: 0 };
-    if (!server.upgrade(request, { data })) throw new AppError('invalid', 'This is not a WebSocket handshake.');
+    const data = {
+      address,
+      clientId,
+      actor: null,
+      lastHeardAt: this.deps.clock(),
+      backlog: null,
+      strikes: 0,
+    };
+    if (!server.upgrade(request, { data }))
+      throw new AppError('invalid', 'This is not a WebSocket handshake.');
     return undefined;
   }
 
@@ -98,7 +106,8 @@ export class Gateway implements Handlers {
     for (;;) {
       const seen = this.#storeEvents;
       const actor = await this.deps.authenticate(credentials);
-      if (!actor?.verified) throw new AppError('unauthenticated', 'UID and TOKEN do not match. Log in again.');
+      if (!actor?.verified)
+        throw new AppError('unauthenticated', 'UID and TOKEN do not match. Log in again.');
       const chats = await this.deps.listChats(actor);
       if (socket.readyState !== WebSocket.OPEN) return;
       if (seen !== this.#storeEvents) continue;
@@ -142,9 +151,10 @@ export class Gateway implements Handlers {
     if (this.#stopping) return;
     this.#admission.heard(socket);
     if (this.deps.limited && this.#isFlooding(socket)) return;
-    if (typeof frame !== 'string') return this.#send(socket, 'error', undefined, malformed('Send text frames.'));
     const { backlog } = socket.data;
-    if (backlog === null) this.#take(socket, frame);
+    if (typeof frame !== 'string')
+      this.#reply(socket, unreadable, new AppError('invalid', 'Send text frames.'));
+    else if (backlog === null) this.#take(socket, frame);
     else if (backlog.length < backlogLimit) backlog.push(frame);
     else socket.close(closeCodes.flooding, 'Too many frames at once.');
   }
@@ -159,7 +169,7 @@ export class Gateway implements Handlers {
     }
     socket.data.strikes += 1;
     if (socket.data.strikes > strikeLimit) socket.close(closeCodes.flooding, 'Too many frames.');
-    else this.#send(socket, 'error', undefined, tooFast(waitMs));
+    else this.#reply(socket, unreadable, tooFast(waitMs));
     return true;
   }
 
@@ -181,18 +191,14 @@ export class Gateway implements Handlers {
   }
 
   #run(socket: Socket, frame: string): Promise<void> | undefined {
-    const parsed = envelope.safeParse(parseJson(frame));
-    if (!parsed.success) {
-      return this.#send(socket, 'error', undefined, malformed('A frame is {"event": string, "data": object}.'));
-    }
-    const { event, id } = parsed.data;
-    const data = parsed.data.data ?? {};
-    if (!isClientEvent(event)) return this.#send(socket, 'error', id, malformed('There is no such event.'));
-    const reply: Reply = (outcome) => this.#send(socket, event, id, outcome, data);
+    const question = readQuestion(frame);
+    const reply: Reply = (outcome) => this.#reply(socket, question ?? unreadable, outcome);
     try {
-      const command = commands[event];
+      if (!question) throw new AppError('invalid', 'A frame is {"event": string, "data": object}.');
+      if (!isClientEvent(question.event)) throw new AppError('invalid', 'There is no such event.');
+      const command = commands[question.event];
       if (command.announced && !socket.data.actor) throw notAnnounced();
-      const fields = clientEvents[event].safeParse(data);
+      const fields = clientEvents[question.event].safeParse(question.data);
       if (!fields.success) throw invalidFields(fields.error.issues[0], command.invalid);
       // The table pairs each event's schema with the command that takes what it returns.
       return command.run(this, socket, fields.data as never, reply)?.catch(reply);
@@ -202,28 +208,25 @@ export class Gateway implements Handlers {
     }
   }
 
-  #send(
-    socket: Socket,
-    event: string,
-    id: string | number | null | undefined,
-    outcome: Record<string, unknown> | Error,
-    sent: Record<string, unknown> = {},
-  ): undefined {
-    const data = outcome instanceof Error ? this.#refusal(event, outcome, sent) : { status_code: 200, ...outcome };
-    socket.send(JSON.stringify(id == null ? { event, data } : { event, id, data }));
-    return undefined;
+  /** Sends the one reply of a frame, under its event's name; what is no event of ours is answered as `error`. */
+  #reply(socket: Socket, question: Question, outcome: Record<string, unknown> | Error): void {
+    const event = isClientEvent(question.event) ? question.event : 'error';
+    const data =
+      outcome instanceof Error ? this.#refusal(question, outcome) : { status_code: 200, ...outcome };
+    socket.send(JSON.stringify(question.id == null ? { event, data } : { event, id: question.id, data }));
   }
 
-  #refusal(event: string, error: Error, sent: Record<string, unknown>): Record<string, unknown> {
+  #refusal({ event, data }: Question, error: Error): Record<string, unknown> {
     const known = error instanceof AppError ? error : new AppError('internal', 'Something went wrong here.');
-    if (known.status >= 500) this.deps.log.error('a frame could not be served', { event, error });
+    if (known.status >= 500) this.deps.log.error('a frame could not be served', { frame: event, error });
     const refusal = { status_code: known.status, message: known.message };
     if (event !== 'send_message') return refusal;
+    const { GROUP_ID: groupId } = data;
     // The client in use shows this in the open chat; otherwise the person would never know.
     const notice = {
       SENDER_ID: 0,
       SENDER_NAME: 'Server',
-      GROUP_ID: typeof sent.GROUP_ID === 'number' ? sent.GROUP_ID : String(sent.GROUP_ID ?? ''),
+      GROUP_ID: typeof groupId === 'number' || typeof groupId === 'string' ? groupId : '',
       MESSAGE: `Not sent. ${known.message}`,
       MESSAGE_ID: 0,
       TIME_STAMP: wireTime(this.deps.clock()),
@@ -253,19 +256,28 @@ function readClientId(path: string): string {
   return clientId;
 }
 
-function parseJson(frame: string): unknown {
+/** A frame as it was understood. */
+interface Question {
+  readonly event: string;
+  readonly id?: string | number | null | undefined;
+  readonly data: Record<string, unknown>;
+}
+
+const unreadable: Question = { event: 'error', data: {} };
+
+function readQuestion(frame: string): Question | null {
   try {
-    return JSON.parse(frame);
+    const { event, id, data } = envelope.parse(JSON.parse(frame));
+    return { event, id, data: data ?? {} };
   } catch {
-    return null; // not JSON, which no envelope is
+    return null; // not JSON, or not an envelope: the same to whoever sent it
   }
 }
 
-function malformed(message: string): AppError {
-  return new AppError('invalid', message);
-}
-
-function invalidFields(issue: { path: PropertyKey[]; message: string } | undefined, status: 400 | 401): AppError {
+function invalidFields(
+  issue: { path: PropertyKey[]; message: string } | undefined,
+  status: 400 | 401,
+): AppError {
   const message = `${String(issue?.path[0] ?? 'data')} ${issue?.message ?? 'is not valid'}.`;
   return new AppError(status === 401 ? 'unauthenticated' : 'invalid', message);
 }

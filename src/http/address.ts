@@ -5,7 +5,11 @@ import { type BlockList, isIP } from 'node:net';
  * The client's address. `X-Forwarded-For` is believed only from trusted proxies, and of it the right-most entry that is
  * not itself a trusted proxy: everything left of that is the client's own claim.
  */
-export function clientAddress(peer: string, forwardedFor: string | null, trusted: BlockList | undefined): string {
+export function clientAddress(
+  peer: string,
+  forwardedFor: string | null,
+  trusted: BlockList | undefined,
+): string {
   let address = plain(peer);
   const claims = forwardedFor?.split(',').map((claim) => plain(claim.trim())) ?? [];
   while (trusted && isTrusted(address, trusted)) {

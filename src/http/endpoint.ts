@@ -3,8 +3,8 @@ import type { Context, Hono } from 'hono';
 import type { z } from 'zod';
 import type { Actor, Credentials } from '../actor.ts';
 import { AppError, withStatus } from '../errors.ts';
-import type { Endpoint } from '../protocol/http.ts';
 import { secret, uid } from '../protocol/fields.ts';
+import type { Endpoint } from '../protocol/http.ts';
 
 /** What the server passes along with each request. */
 export interface Env {
@@ -80,12 +80,17 @@ function parseJson(text: string): unknown {
 }
 
 /** UID with COOKIE or TOKEN in the body, as the seed has them, or a bearer token. */
-function readCredentials(context: Context<Env>, body: Record<string, unknown>, endpoint: Endpoint): Credentials {
+function readCredentials(
+  context: Context<Env>,
+  body: Record<string, unknown>,
+  endpoint: Endpoint,
+): Credentials {
   const account = body.UID === undefined || body.UID === null ? null : uid.safeParse(body.UID);
   const bearer = /^Bearer +(\S+)$/i.exec(context.req.header('authorization') ?? '')?.[1];
   const cookie = readSecret(body.COOKIE);
   const token = endpoint.credentials === 'cookie' ? undefined : readSecret(body.TOKEN);
-  if (account === null && cookie === undefined && token === undefined && bearer) return { uid: null, token: bearer };
+  if (account === null && cookie === undefined && token === undefined && bearer)
+    return { uid: null, token: bearer };
   if (account?.success) {
     if (cookie) return { uid: account.data, cookie };
     const access = token ?? bearer;

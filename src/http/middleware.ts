@@ -52,7 +52,11 @@ export function notFound(endpoints: readonly Endpoint[], log: Log): NotFoundHand
     const known = paths.find(({ pattern }) => pattern.test(context.req.path));
     if (!known) return respond(context, new AppError('not_found', 'There is nothing at this path.'), log);
     context.header('Allow', known.methods.join(', '));
-    return respond(context, new AppError('method_not_allowed', `Use ${known.methods.join(' or ')} here.`), log);
+    return respond(
+      context,
+      new AppError('method_not_allowed', `Use ${known.methods.join(' or ')} here.`),
+      log,
+    );
   };
 }
 
@@ -73,7 +77,8 @@ function respond(context: Context, error: unknown, log: Log): Response {
 
 /** What an error looks like from outside. What is not meant for the person at the other end is logged and hidden. */
 function refusalOf(error: unknown, log: Log) {
-  const known = error instanceof AppError ? error : new AppError('internal', 'Something went wrong here. It was logged.');
+  const known =
+    error instanceof AppError ? error : new AppError('internal', 'Something went wrong here. It was logged.');
   if (known.status >= 500) log.error('request failed', { error });
   const { retryAfterMs, body } = known.details;
   const headers: Record<string, string> =

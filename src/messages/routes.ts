@@ -9,7 +9,9 @@ export function mountMessages(app: Hono<Env>, authenticate: Authenticate, messag
   mount(app, endpoints.oldMessages, authenticate, async ({ fields, actor }) => {
     const { GROUP_ID, BEFORE, AFTER, LIMIT } = fields;
     const page = { before: BEFORE ?? null, after: AFTER ?? null, limit: LIMIT ?? limits.historyPageDefault };
-    const chats = GROUP_ID ? [await messages.list(actor, String(GROUP_ID), page)] : await messages.listRecent(actor);
+    const chats = GROUP_ID
+      ? [await messages.list(actor, String(GROUP_ID), page)]
+      : await messages.listRecent(actor);
     return {
       message: 'OK',
       groups_messages: Object.fromEntries(

@@ -43,7 +43,11 @@ export class MessageService {
    * log: with the message once it is on disk, or with the error.
    * @throws AppError `invalid` empty text; `too_large`; `forbidden` somebody else's direct chat; `not_found`
    */
-  send(actor: Actor, { chatId, text, mayCreateChat }: SendDraft, settled: (result: Sent | Error) => void): void {
+  send(
+    actor: Actor,
+    { chatId, text, mayCreateChat }: SendDraft,
+    settled: (result: Sent | Error) => void,
+  ): void {
     const ref = readRef(chatId, actor);
     const body = checkText(text);
     const draft = { senderUid: actor.uid, ref, body, mayCreateChat, sentAt: this.clock() };

@@ -39,7 +39,8 @@ function assertAdmin(context: Context, adminKey: string): void {
   if (!key) throw new AppError('unauthenticated', 'The admin key is needed: Authorization: Bearer <key>.');
   // Hashes have one length, which timingSafeEqual asks for, and their comparison tells nothing of the key.
   const digest = (text: string) => createHash('sha256').update(text).digest();
-  if (!timingSafeEqual(digest(key), digest(adminKey))) throw new AppError('forbidden', 'The admin key is wrong.');
+  if (!timingSafeEqual(digest(key), digest(adminKey)))
+    throw new AppError('forbidden', 'The admin key is wrong.');
 }
 
 function refusalOf(error: unknown): unknown {

@@ -43,7 +43,8 @@ export function directChatId(viewer: number, other: number): string {
  */
 export function readChatId(id: string, asker: number): ChatRef | null {
   const otherUid =
-    readUid(stripPrefix(id, `${asker}${directSeparator}`)) ?? readUid(stripSuffix(id, `${directSeparator}${asker}`));
+    readUid(stripPrefix(id, `${asker}${directSeparator}`)) ??
+    readUid(stripSuffix(id, `${directSeparator}${asker}`));
   if (otherUid !== null) return { kind: 'direct', otherUid };
   return /^[1-9]\d{0,14}$/.test(id) ? { kind: 'group', groupId: id } : null;
 }

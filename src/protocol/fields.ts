@@ -8,7 +8,16 @@ function codePoints(text: string): number {
 
 /** An account number; a digit string is accepted, a number comes out. */
 export const uid = z
-  .union([z.number(), z.string().regex(/^[1-9]\d{0,9}$/).transform(Number)], 'is not an account number')
+  .union(
+    [
+      z.number(),
+      z
+        .string()
+        .regex(/^[1-9]\d{0,9}$/)
+        .transform(Number),
+    ],
+    'is not an account number',
+  )
   .refine((value) => Number.isInteger(value) && value > 0 && value <= maxUid, 'is not an account number');
 
 /** A secret as a client may send it back; its form is not checked, only its hash is looked up. */
@@ -22,12 +31,30 @@ export const chatId = z.union(
 
 /** A position in a chat's log. */
 export const position = z
-  .union([z.number(), z.string().regex(/^\d{1,15}$/).transform(Number)], 'is not a message number')
+  .union(
+    [
+      z.number(),
+      z
+        .string()
+        .regex(/^\d{1,15}$/)
+        .transform(Number),
+    ],
+    'is not a message number',
+  )
   .refine((value) => Number.isSafeInteger(value) && value >= 0, 'is not a message number');
 
 export function pageSize(largest: number) {
   return z
-    .union([z.number(), z.string().regex(/^\d{1,6}$/).transform(Number)], 'is not a number')
+    .union(
+      [
+        z.number(),
+        z
+          .string()
+          .regex(/^\d{1,6}$/)
+          .transform(Number),
+      ],
+      'is not a number',
+    )
     .refine(
       (value) => Number.isInteger(value) && value >= 1 && value <= largest,
       `must be a whole number from 1 to ${largest}`,
@@ -39,11 +66,11 @@ export const personName = z
   .trim()
   .normalize('NFC')
   .min(1, 'is missing')
-  .refine((name) => codePoints(name) <= limits.nameCodePoints, `is longer than ${limits.nameCodePoints} characters`)
-  .regex(
-    /^(?=.*\p{L})[\p{L}\p{M}' ’.-]*$/u,
-    'may only have letters, spaces, apostrophes, hyphens and dots',
+  .refine(
+    (name) => codePoints(name) <= limits.nameCodePoints,
+    `is longer than ${limits.nameCodePoints} characters`,
   )
+  .regex(/^(?=.*\p{L})[\p{L}\p{M}' ’.-]*$/u, 'may only have letters, spaces, apostrophes, hyphens and dots')
   .refine((name) => name.toLowerCase() !== 'server', 'is a reserved name');
 
 export const groupName = z
@@ -56,7 +83,10 @@ export const groupName = z
     `is longer than ${limits.groupNameCodePoints} characters`,
   )
   // Control and bidi characters would let a name rearrange the text around it on other people's screens.
-  .regex(/^[^\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$/u, 'has characters that cannot be shown')
+  .regex(
+    /^[^\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$/u,
+    'has characters that cannot be shown',
+  )
   .refine((name) => name.isWellFormed(), 'has characters that cannot be shown');
 
 export const email = z
@@ -67,17 +97,26 @@ export const email = z
 
 export const password = z
   .string('is not a string')
-  .refine((text) => codePoints(text) >= limits.passwordMin, `must have at least ${limits.passwordMin} characters`)
-  .refine((text) => codePoints(text) <= limits.passwordMax, `must have at most ${limits.passwordMax} characters`)
+  .refine(
+    (text) => codePoints(text) >= limits.passwordMin,
+    `must have at least ${limits.passwordMin} characters`,
+  )
+  .refine(
+    (text) => codePoints(text) <= limits.passwordMax,
+    `must have at most ${limits.passwordMax} characters`,
+  )
   .refine((text) => text.isWellFormed(), 'has characters that cannot be typed');
 
 /** A password as it is tried: anything a person may once have set, so only its size is bounded. */
 export const triedPassword = z.string('is not a string').min(1, 'is missing').max(1024, 'is too long');
 
 /** Digits with an optional leading `+`, or `''` for none. A number is taken as its digits. */
-export const phone = z
-  .union([z.string(), z.number().transform(String)], 'is not a phone number')
-  .pipe(z.string().trim().regex(/^(?:\+?\d{5,20})?$/, 'must be 5 to 20 digits, with a + before them if you like'));
+export const phone = z.union([z.string(), z.number().transform(String)], 'is not a phone number').pipe(
+  z
+    .string()
+    .trim()
+    .regex(/^(?:\+?\d{5,20})?$/, 'must be 5 to 20 digits, with a + before them if you like'),
+);
 
 /** A real past date, `YYYY-MM-DD`. */
 export const dateOfBirth = z
@@ -97,7 +136,10 @@ export const picture = z
   .string('is not a string')
   .trim()
   .max(limits.pictureLength, `is longer than ${limits.pictureLength} characters`)
-  .refine((text) => text === '' || isSafePicture(text), 'must be an http or https address without quotes or blanks');
+  .refine(
+    (text) => text === '' || isSafePicture(text),
+    'must be an http or https address without quotes or blanks',
+  );
 
 function isSafePicture(text: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for

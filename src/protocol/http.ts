@@ -49,7 +49,13 @@ const answered = (status: Refusals['missing'] & Refusals['mismatch']) => ({
 });
 
 /** Our own additions tell a bad body (400) from bad credentials (401). */
-const plainRefusals = { unreadable: 400, missing: 401, mismatch: 401, unverified: 401, invalid: 400 } as const;
+const plainRefusals = {
+  unreadable: 400,
+  missing: 401,
+  mismatch: 401,
+  unverified: 401,
+  invalid: 400,
+} as const;
 
 const message = z.string();
 const uid = z.number().int().positive();
@@ -85,10 +91,13 @@ const settings = z.object({
 });
 
 /** The client in use spells it ENTERD_OTP; the first of the three spellings counts. */
-const enteredCode = z.preprocess((body) => {
-  const { ENTERD_OTP, ENTERED_OTP, OTP } = body as Record<string, unknown>;
-  return { CODE: ENTERD_OTP ?? ENTERED_OTP ?? OTP };
-}, z.object({ CODE: field.typedCode }));
+const enteredCode = z.preprocess(
+  (body) => {
+    const { ENTERD_OTP, ENTERED_OTP, OTP } = body as Record<string, unknown>;
+    return { CODE: ENTERD_OTP ?? ENTERED_OTP ?? OTP };
+  },
+  z.object({ CODE: field.typedCode }),
+);
 
 /** Texts of any sensible size: unchanged values come back as they are, and only changed ones are held to the rules. */
 const sentText = z
@@ -165,7 +174,8 @@ export const endpoints = {
     credentials: 'cookie',
     request: z.object({
       MODE: z.preprocess(
-        (mode) => (typeof mode === 'string' && mode !== '' ? mode.toUpperCase() : (mode ?? 'DEFAULT') || 'DEFAULT'),
+        (mode) =>
+          typeof mode === 'string' && mode !== '' ? mode.toUpperCase() : (mode ?? 'DEFAULT') || 'DEFAULT',
         z.enum(['DEFAULT', 'EMAIL_CHANGE'], 'must be DEFAULT or EMAIL_CHANGE'),
       ),
       EMAIL: z.union([z.literal(''), field.email], 'is not a valid address').nullish(),

@@ -9,7 +9,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 export function decodeText(message: string): string | null {
   if (message[1] !== ':') return message;
   const payload = message.slice(2);
-  if (message[0] === 'h' && /^(?:[0-9a-f]{2})*$/.test(payload)) return decodeUtf8(Buffer.from(payload, 'hex'));
+  if (message[0] === 'h' && /^(?:[0-9a-f]{2})*$/.test(payload))
+    return decodeUtf8(Buffer.from(payload, 'hex'));
   if (message[0] === 'u' && isBase64Url(payload)) return decodeUtf8(Buffer.from(payload, 'base64url'));
   return null;
 }

@@ -25,7 +25,11 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
         await tx
           .delete(accounts)
           .where(
-            and(eq(accounts.emailKey, key), isNull(accounts.verifiedAt), lte(accounts.expiresAt, account.createdAt)),
+            and(
+              eq(accounts.emailKey, key),
+              isNull(accounts.verifiedAt),
+              lte(accounts.expiresAt, account.createdAt),
+            ),
           );
         if (await isTaken(tx, key, 0, account.createdAt)) return 'email_taken';
         if ((await findRow(tx, account.uid)) !== null) return 'uid_taken';
@@ -63,48 +67,58 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
       }),
 
     changeSettings: (uid, change) =>
-      driver.write(
-        async (tx) => {
-          if (change.email) {
-            const refusal = await changeEmail(tx, uid, change.email, change.now);
-            if (refusal !== null) return { outcome: refusal, ended: [] };
-          }
-          const changed = { ...change.fields, ...nameKeys(change.fields) };
-          if (Object.keys(changed).length > 0) {
-            await tx.update(accounts).set(changed).where(eq(accounts.uid, uid));
-          }
-          const ended = change.endOtherSessionsThan
-            ? await endSessions(tx, uid, [change.endOtherSessionsThan])
-            : [];
-          return { outcome: 'changed' as const, ended };
-        },
-        ({ ended }) => {
-          if (ended.length > 0) emit({ kind: 'sessions_ended', uid, sessionIds: ended });
-        },
-      ).then(({ outcome }) => outcome),
+      driver
+        .write(
+          async (tx) => {
+            if (change.email) {
+              const refusal = await changeEmail(tx, uid, change.email, change.now);
+              if (refusal !== null) return { outcome: refusal, ended: [] };
+            }
+            const changed = { ...change.fields, ...nameKeys(change.fields) };
+            if (Object.keys(changed).length > 0) {
+              await tx.update(accounts).set(changed).where(eq(accounts.uid, uid));
+            }
+            const ended = change.endOtherSessionsThan
+              ? await endSessions(tx, uid, [change.endOtherSessionsThan])
+              : [];
+            return { outcome: 'changed' as const, ended };
+          },
+          ({ ended }) => {
+            if (ended.length > 0) emit({ kind: 'sessions_ended', uid, sessionIds: ended });
+          },
+        )
+        .then(({ outcome }) => outcome),
 
     undoEmailChange: (email, tried) =>
-      driver.write(
-        async (tx) => {
-          const key = emailKey(email);
-          const undo = await tx
-            .select()
-            .from(codes)
-            .where(and(liveCodes('email_undo', tried.now), eq(codes.target, key), eq(codes.codeHash, tried.codeHash)))
-            .get();
-          if (!undo) return null;
-          // Undo codes made later went to addresses the taker chose: they must not undo the undoing.
-          await tx
-            .update(codes)
-            .set({ usedAt: tried.now })
-            .where(and(eq(codes.uid, undo.uid), isNull(codes.usedAt), gte(codes.id, undo.id)));
-          await tx.update(accounts).set({ email: key, emailKey: key }).where(eq(accounts.uid, undo.uid));
-          return { uid: undo.uid, sessionIds: await endSessions(tx, undo.uid, []) };
-        },
-        (undone) => {
-          if (undone) emit({ kind: 'sessions_ended', ...undone });
-        },
-      ).then((undone) => undone !== null),
+      driver
+        .write(
+          async (tx) => {
+            const key = emailKey(email);
+            const undo = await tx
+              .select()
+              .from(codes)
+              .where(
+                and(
+                  liveCodes('email_undo', tried.now),
+                  eq(codes.target, key),
+                  eq(codes.codeHash, tried.codeHash),
+                ),
+              )
+              .get();
+            if (!undo) return null;
+            // Undo codes made later went to addresses the taker chose: they must not undo the undoing.
+            await tx
+              .update(codes)
+              .set({ usedAt: tried.now })
+              .where(and(eq(codes.uid, undo.uid), isNull(codes.usedAt), gte(codes.id, undo.id)));
+            await tx.update(accounts).set({ email: key, emailKey: key }).where(eq(accounts.uid, undo.uid));
+            return { uid: undo.uid, sessionIds: await endSessions(tx, undo.uid, []) };
+          },
+          (undone) => {
+            if (undone) emit({ kind: 'sessions_ended', ...undone });
+          },
+        )
+        .then((undone) => undone !== null),
 
     listPeople: async (uid, { prefix, after, limit }) => {
       const query = reader
@@ -115,7 +129,12 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
         })
         .from(accounts)
         .where(
-          and(isNotNull(accounts.verifiedAt), ne(accounts.uid, uid), gt(accounts.uid, after), nameBeginsWith(prefix)),
+          and(
+            isNotNull(accounts.verifiedAt),
+            ne(accounts.uid, uid),
+            gt(accounts.uid, after),
+            nameBeginsWith(prefix),
+          ),
         )
         .orderBy(asc(accounts.uid));
       return limit === null ? query : query.limit(limit);
@@ -217,5 +236,15 @@ function rowOf(account: NewAccount): typeof accounts.$inferInsert {
 function accountOf(row: Row | null): Account | null {
   if (row === null) return null;
   const { uid, firstName, lastName, email, phone, dob, picture, passwordHash, verifiedAt } = row;
-  return { uid, firstName, lastName, email, phone, dob, picture, passwordHash, verified: verifiedAt !== null };
+  return {
+    uid,
+    firstName,
+    lastName,
+    email,
+    phone,
+    dob,
+    picture,
+    passwordHash,
+    verified: verifiedAt !== null,
+  };
 }

@@ -6,7 +6,9 @@ import type { Driver, Queries } from './sqlite.ts';
 import type { ChatHead, ChatStore, Emit, MemberOutcome } from './store.ts';
 
 /** The other account of a direct chat, seen by `members.uid`. */
-const otherUid = sql<number | null>`CASE WHEN ${chats.lowUid} = ${members.uid} THEN ${chats.highUid} ELSE ${chats.lowUid} END`;
+const otherUid = sql<
+  number | null
+>`CASE WHEN ${chats.lowUid} = ${members.uid} THEN ${chats.highUid} ELSE ${chats.lowUid} END`;
 
 export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: string): ChatStore {
   const { reader } = driver;
@@ -86,7 +88,9 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
             if (!mayManage(await roleOf(tx, group.id, actorUid))) return { outcome: 'not_allowed' };
             if ((await countVerified(tx, [memberUid])) === 0) return { outcome: 'no_person' };
             if (await roleOf(tx, group.id, memberUid)) return { outcome: 'already' };
-            await tx.insert(members).values({ chatId: group.id, uid: memberUid, role: 'member', joinedAt: now });
+            await tx
+              .insert(members)
+              .values({ chatId: group.id, uid: memberUid, role: 'member', joinedAt: now });
             return { outcome: 'done', chat: headOf({ ...group, groupId }) };
           },
           ({ chat }) => {
@@ -101,7 +105,8 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
           const group = await findGroup(tx, groupId);
           if (!group) return 'no_group';
           const actorRole = await roleOf(tx, group.id, actorUid);
-          if (!mayManage(actorRole) || groupId === defaultGroupId || actorUid === memberUid) return 'not_allowed';
+          if (!mayManage(actorRole) || groupId === defaultGroupId || actorUid === memberUid)
+            return 'not_allowed';
           const role = await roleOf(tx, group.id, memberUid);
           if (!role) return (await countVerified(tx, [memberUid])) === 0 ? 'no_person' : 'not_member';
           if (role === 'owner') return 'not_allowed';
@@ -214,7 +219,12 @@ async function countVerified(tx: Queries, uids: readonly number[]): Promise<numb
 /** The last one out takes the group and its log along. */
 async function removeFrom(tx: Queries, chatId: number, uid: number): Promise<void> {
   await tx.delete(members).where(and(eq(members.chatId, chatId), eq(members.uid, uid)));
-  const left = await tx.select({ uid: members.uid }).from(members).where(eq(members.chatId, chatId)).limit(1).get();
+  const left = await tx
+    .select({ uid: members.uid })
+    .from(members)
+    .where(eq(members.chatId, chatId))
+    .limit(1)
+    .get();
   if (!left) await tx.delete(chats).where(eq(chats.id, chatId));
 }
 
@@ -223,7 +233,11 @@ async function handOver(tx: Queries, chatId: number): Promise<void> {
     .select({ uid: members.uid })
     .from(members)
     .where(and(eq(members.chatId, chatId), ne(members.role, 'owner')))
-    .orderBy(asc(sql`CASE ${members.role} WHEN 'admin' THEN 0 ELSE 1 END`), asc(members.joinedAt), asc(members.uid))
+    .orderBy(
+      asc(sql`CASE ${members.role} WHEN 'admin' THEN 0 ELSE 1 END`),
+      asc(members.joinedAt),
+      asc(members.uid),
+    )
     .limit(1)
     .get();
   if (!heir) return;

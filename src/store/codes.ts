@@ -34,7 +34,11 @@ export function createCodeStore(driver: Driver): Pick<AccountStore, 'issueCode' 
 }
 
 /** ms until the next code may be sent, 0 for now. */
-async function waitFor(tx: Queries, { uid, purpose, createdAt }: NewCode, limits: CodeLimits): Promise<number> {
+async function waitFor(
+  tx: Queries,
+  { uid, purpose, createdAt }: NewCode,
+  limits: CodeLimits,
+): Promise<number> {
   const sent = await tx
     .select({ at: codes.createdAt })
     .from(codes)

@@ -27,7 +27,10 @@ export function createMessageStore(driver: Driver): MessageStore {
     .innerJoin(chats, eq(chats.id, members.chatId))
     .leftJoin(
       messages,
-      and(eq(messages.chatId, chats.id), gt(messages.seq, sql`${chats.lastSeq} - ${sql.placeholder('perChat')}`)),
+      and(
+        eq(messages.chatId, chats.id),
+        gt(messages.seq, sql`${chats.lastSeq} - ${sql.placeholder('perChat')}`),
+      ),
     )
     .leftJoin(accounts, eq(accounts.uid, messages.senderUid))
     .where(eq(members.uid, sql.placeholder('uid')))
@@ -149,7 +152,12 @@ async function memberChat(db: Queries, uid: number, ref: ChatRef) {
     .get();
 }
 
-async function createDirect(tx: Queries, uid: number, otherUid: number, now: number): Promise<DirectChat | null> {
+async function createDirect(
+  tx: Queries,
+  uid: number,
+  otherUid: number,
+  now: number,
+): Promise<DirectChat | null> {
   const [one, other] = [await findPerson(tx, uid), await findPerson(tx, otherUid)];
   if (!one || !other) return null;
   const chat = await tx
@@ -166,7 +174,9 @@ async function createDirect(tx: Queries, uid: number, otherUid: number, now: num
   const people = [...new Set([uid, otherUid])];
   await tx
     .insert(members)
-    .values(people.map((person) => ({ chatId: chat.id, uid: person, role: 'member' as const, joinedAt: now })));
+    .values(
+      people.map((person) => ({ chatId: chat.id, uid: person, role: 'member' as const, joinedAt: now })),
+    );
   return { people: [one, other], createdAt: now };
 }
 

@@ -78,7 +78,11 @@ async function inTransaction<T>(client: Database, body: () => Promise<T>): Promi
 /** A full disk or a lock held elsewhere passes; anything else is a defect and stays what it is. */
 function asUnavailable(error: unknown): unknown {
   const cause = error instanceof Error && error.cause instanceof SQLiteError ? error.cause : error;
-  if (!(cause instanceof SQLiteError) || !/^SQLITE_(FULL|IOERR|BUSY|CANTOPEN|READONLY)/.test(cause.code ?? '')) return error;
+  if (
+    !(cause instanceof SQLiteError) ||
+    !/^SQLITE_(FULL|IOERR|BUSY|CANTOPEN|READONLY)/.test(cause.code ?? '')
+  )
+    return error;
   const reason = cause.code === 'SQLITE_FULL' ? 'The disk is full.' : 'The database is busy.';
   const unavailable = new AppError('unavailable', `${reason} Nothing was saved, try again later.`, {
     retryAfterMs: 5000,

@@ -66,7 +66,9 @@ export interface TriedCode {
 }
 
 export interface SettingsChange {
-  readonly fields: Partial<Pick<Account, 'firstName' | 'lastName' | 'phone' | 'dob' | 'picture' | 'passwordHash'>>;
+  readonly fields: Partial<
+    Pick<Account, 'firstName' | 'lastName' | 'phone' | 'dob' | 'picture' | 'passwordHash'>
+  >;
   /** A new address, proved by the code sent to it; the code that undoes the change goes to the old one. */
   readonly email?: { readonly address: string; readonly proof: TriedCode; readonly undo: NewCode };
   /** Ends all sessions but this one. */
@@ -78,7 +80,11 @@ export type SettingsOutcome = 'changed' | 'email_taken' | 'no_code' | 'wrong_cod
 
 export interface AccountStore {
   /** Makes an account with its first session and code; of many with one address exactly one wins. */
-  createAccount(account: NewAccount, session: NewSession, code: NewCode): Promise<'created' | 'email_taken' | 'uid_taken'>;
+  createAccount(
+    account: NewAccount,
+    session: NewSession,
+    code: NewCode,
+  ): Promise<'created' | 'email_taken' | 'uid_taken'>;
   /** Takes back a sign-up whose mail was refused; an account verified meanwhile stays. */
   removeUnverified(uid: number): Promise<void>;
   findAccount(uid: number): Promise<Account | null>;
@@ -107,7 +113,11 @@ export interface AccountStore {
   /** Verified accounts but the asker, by ascending uid, after `after`; `prefix` of either name, ignoring case. */
   listPeople(uid: number, page: { prefix: string; after: number; limit: number | null }): Promise<Person[]>;
   /** Removes what has expired: unverified sign-ups, sessions, codes. */
-  removeExpired(times: { now: number; sessionsUsedBefore: number; sessionsMadeBefore: number }): Promise<void>;
+  removeExpired(times: {
+    now: number;
+    sessionsUsedBefore: number;
+    sessionsMadeBefore: number;
+  }): Promise<void>;
 }
 
 export interface Person {
