@@ -1,0 +1,239 @@
+// Prints the README's API examples as Markdown: runs a story through every endpoint and event of a real server.
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadConfig } from '../src/config.ts';
+import { createLog } from '../src/log.ts';
+import { directChatId } from '../src/protocol/entities.ts';
+import { type Endpoint, endpoints } from '../src/protocol/http.ts';
+import { type RunningServer, startServer } from '../src/server.ts';
+
+type Json = Record<string, unknown>;
+
+interface Person {
+  readonly UID: number;
+  readonly COOKIE: string;
+  readonly TOKEN: string;
+}
+
+const dataDir = mkdtempSync(join(tmpdir(), 'chat-examples-'));
+const adminKey = 'an-admin-key-for-the-examples';
+const server: RunningServer = await startServer({
+  config: loadConfig({
+    DATA_DIR: dataDir,
+    PORT: '0',
+    HOST: '127.0.0.1',
+    ADMIN_KEY: adminKey,
+    BACKUP_REPO: makeRepository(),
+    BACKUP_SCHEDULE: 'off',
+  }),
+  log: createLog({ level: 'silent', format: 'json' }),
+  command: [process.execPath, join(import.meta.dir, '../src/index.ts')],
+});
+const lines: string[] = [];
+/** Whether a Markdown block is open that pushes may go to. */
+let blockOpen = false;
+
+await tellStory();
+await server.stop();
+rmSync(dataDir, { recursive: true, force: true });
+console.log(lines.join('\n').trimEnd());
+
+async function tellStory(): Promise<void> {
+  const alice = await showSignUp();
+  const bob = await quietJoin('Bob');
+  const both = { UID: alice.UID, COOKIE: alice.COOKIE };
+  await show(endpoints.login, { EMAIL: 'alice@example.test', PASSWORD: 'correct horse 42' });
+  await show(endpoints.getToken, both);
+  await show(endpoints.readSettings, both);
+  await show(endpoints.resendCode, { ...both, MODE: 'EMAIL_CHANGE', EMAIL: 'alice@new.example.test' });
+  const code = codeFor('alice@new.example.test');
+  await show(endpoints.changeSettings, {
+    ...both,
+    FIRST_NAME: 'Alicia',
+    EMAIL: 'alice@new.example.test',
+    OTP: code,
+  });
+  const direct = directChatId(alice.UID, bob.UID);
+  const { GROUP_ID: group } = await show(endpoints.createGroup, { ...both, NAME: 'Plugin authors' });
+  await showSockets(alice, bob, direct, () =>
+    show(endpoints.addMember, { ...both, GROUP_ID: group, MEMBER_UID: bob.UID }),
+  );
+  await show(endpoints.listPeople, { UID: alice.UID, TOKEN: alice.TOKEN });
+  await show(endpoints.profilePicture, {}, `/get_profile_pic_link/${bob.UID}`);
+  await show(endpoints.listChats, both);
+  await show(endpoints.oldMessages, { ...both, GROUP_ID: direct, LIMIT: 2 });
+  await show(endpoints.removeMember, { ...both, GROUP_ID: group, MEMBER_UID: bob.UID });
+  await show(endpoints.leaveGroup, { ...both, GROUP_ID: group });
+  await Bun.sleep(50); // the notice with the undo code is mailed after the answer
+  await show(endpoints.undoEmailChange, {
+    EMAIL: 'alice@example.test',
+    OTP: undoCodeFor('alice@example.test'),
+  });
+  await show(endpoints.uptime, {});
+  await show(endpoints.backUp, {}, endpoints.backUp.path, { authorization: `Bearer ${adminKey}` });
+}
+
+async function showSignUp(): Promise<Person> {
+  const person = (await show(endpoints.signUp, signUpOf('Alice'))) as unknown as Person;
+  const proof = { UID: person.UID, COOKIE: person.COOKIE };
+  await show(endpoints.resendCode, { ...proof, MODE: 'DEFAULT', EMAIL: '' });
+  await show(endpoints.verifyAccount, { ...proof, ENTERD_OTP: codeFor('alice@example.test') });
+  return person;
+}
+
+async function showSockets(
+  alice: Person,
+  bob: Person,
+  direct: string,
+  addBob: () => Promise<Json>,
+): Promise<void> {
+  const a = await openSocket('/ws/phone', 'alice');
+  const b = await openSocket('/ws', 'bob');
+  heading('WebSocket `/ws/{client_id}` and `/ws`');
+  await a.ask('connect_user', {});
+  await a.ask('wants_all_his_chats', { UID: alice.UID, TOKEN: alice.TOKEN });
+  await b.ask('get_all_messages', { UID: bob.UID, TOKEN: bob.TOKEN });
+  await b.ask('get_all_chat_list', { UID: bob.UID, TOKEN: bob.TOKEN });
+  await a.ask('send_message', {
+    SENDER_ID: alice.UID,
+    MESSAGE: 'h:68656c6c6f',
+    GROUP_ID: '1000000000000',
+    PROFILE_PIC: '',
+  });
+  await Bun.sleep(20);
+  await a.ask('send_message_new_chat', {
+    SENDER_ID: alice.UID,
+    MESSAGE: 'Hi Bob',
+    GROUP_ID: direct,
+    PROFILE_PIC: '',
+  });
+  await Bun.sleep(20);
+  await a.ask('send_message', { MESSAGE: 'to nobody', GROUP_ID: '42' });
+  await a.ask('sing', {});
+  closeBlock();
+  await addBob();
+  heading('push `chat_changed`');
+  await Bun.sleep(20);
+  b.printPushes();
+  closeBlock();
+  a.close();
+  b.close();
+}
+
+async function openSocket(path: string, who: string) {
+  const socket = new WebSocket(`${server.url.origin.replace('http', 'ws')}${path}`);
+  const pushes: string[] = [];
+  let waiting: ((frame: string) => void) | null = null;
+  socket.onmessage = ({ data }) => {
+    const frame = `${who.padEnd(5)} <- ${masked(String(data))}`;
+    if (waiting) waiting(frame);
+    else (blockOpen ? lines : pushes).push(frame);
+    waiting = null;
+  };
+  await new Promise((resolve) => {
+    socket.onopen = resolve;
+  });
+  return {
+    async ask(event: string, data: Json): Promise<void> {
+      const frame = JSON.stringify({ event, data });
+      const reply = new Promise<string>((resolve) => {
+        waiting = resolve;
+      });
+      socket.send(frame);
+      lines.push(`${who.padEnd(5)} -> ${masked(frame)}`, await reply);
+    },
+    printPushes: () => void lines.push(...pushes.splice(0)),
+    close: () => socket.close(),
+  };
+}
+
+function heading(title: string): void {
+  lines.push(`#### ${title}`, '', '```');
+  blockOpen = true;
+}
+
+function closeBlock(): void {
+  lines.push('```', '');
+  blockOpen = false;
+}
+
+async function show(
+  { method, path }: Endpoint,
+  body: Json,
+  actualPath: string = path,
+  headers: Record<string, string> = {},
+): Promise<Json> {
+  const sent = method === 'GET' ? {} : { body: JSON.stringify(body) };
+  const response = await fetch(server.url.origin + actualPath, {
+    method,
+    headers: { 'content-type': 'application/json', ...headers },
+    ...sent,
+  });
+  const answer = (await response.json()) as Json;
+  if (response.status !== 200) throw new Error(`${path}: ${response.status} ${answer.message}`);
+  const request = method === 'GET' ? actualPath : masked(JSON.stringify(body));
+  lines.push(
+    `#### \`${method} ${path}\``,
+    '',
+    '```',
+    `-> ${request}`,
+    `<- 200 ${masked(JSON.stringify(answer))}`,
+    '```',
+    '',
+  );
+  return answer;
+}
+
+/** Secrets are shown by their form alone. */
+function masked(text: string): string {
+  return text
+    .replace(/MESSANGER__\w{64}/g, 'MESSANGER__<64 letters and digits>')
+    .replace(/MESS__TOK__\w{32}/g, 'MESS__TOK__<32 letters and digits>');
+}
+
+async function quietJoin(name: string): Promise<Person> {
+  const made = (await quietPost('/sign_up', signUpOf(name))) as unknown as Person;
+  const code = codeFor(`${name.toLowerCase()}@example.test`);
+  await quietPost('/account_verification', { UID: made.UID, COOKIE: made.COOKIE, ENTERD_OTP: code });
+  return made;
+}
+
+async function quietPost(path: string, body: Json): Promise<Json> {
+  const headers = { 'content-type': 'application/json' };
+  const response = await fetch(server.url.origin + path, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify(body),
+  });
+  return (await response.json()) as Json;
+}
+
+function signUpOf(name: string): Json {
+  const email = `${name.toLowerCase()}@example.test`;
+  return { FIRST_NAME: name, LAST_NAME: 'Example', EMAIL: email, PHONE_NO: '', PASSWORD: 'correct horse 42' };
+}
+
+function codeFor(email: string): string {
+  return inNewestMail(email, /^ {4}(\d{6})\r?$/m);
+}
+
+function undoCodeFor(email: string): string {
+  return inNewestMail(email, /^ {4}([A-Z\d]{20})\r?$/m);
+}
+
+function inNewestMail(email: string, pattern: RegExp): string {
+  const outbox = join(dataDir, 'outbox');
+  const names = readdirSync(outbox).filter((name) => name.endsWith('.eml'));
+  const mails = names.sort().map((name) => readFileSync(join(outbox, name), 'utf8'));
+  const mail = mails.findLast((text) => text.includes(`To: ${email}`)) ?? '';
+  const found = pattern.exec(mail)?.[1];
+  if (!found) throw new Error(`there is no code in the newest mail to ${email}`);
+  return found;
+}
+
+function makeRepository(): string {
+  const path = join(dataDir, 'backups.git');
+  Bun.spawnSync(['git', 'init', '--quiet', '--bare', path]);
+  return path;
+}
