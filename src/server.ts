@@ -10,6 +10,7 @@ import { Sessions } from './accounts/sessions.ts';
 import { createApp } from './app.ts';
 import { ChatService } from './chats/service.ts';
 import type { Config } from './config.ts';
+import { AppError } from './errors.ts';
 import type { Connection } from './gateway/connection.ts';
 import { Gateway, isSocketPath } from './gateway/gateway.ts';
 import { clientAddress } from './http/address.ts';
@@ -71,13 +72,20 @@ export async function startServer({
     port: config.PORT,
     hostname: config.HOST,
     idleTimeout: requestSeconds,
+    // Larger ones than Bun would refuse with an empty answer are refused by the app, before they are read.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    development: false,
     websocket: gateway.handler,
     fetch: async (request, self) => {
+      // The address is made of the Host header, which may be missing (HTTP/1.0) or nonsense.
+      const url = URL.parse(request.url);
+      if (!url) return refuse(new AppError('invalid', 'The Host header is missing or not valid.'), log);
       const peer = self.requestIP(request)?.address ?? 'unknown';
       const address = clientAddress(peer, request.headers.get('x-forwarded-for'), config.TRUST_PROXY);
-      if (!isSocketPath(new URL(request.url).pathname)) return app.fetch(request, { address });
+      if (!isSocketPath(url.pathname)) return app.fetch(request, { address });
       return gateway.upgrade(request, self, address).catch((error: unknown) => refuse(error, log));
     },
+    error: (error) => refuse(error, log),
   });
   gateway.use(server);
   const housekeeping = setInterval(() => {

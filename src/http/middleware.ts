@@ -81,7 +81,8 @@ function refusalOf(error: unknown, log: Log) {
     error instanceof AppError ? error : new AppError('internal', 'Something went wrong here. It was logged.');
   if (known.status >= 500) log.error('request failed', { error });
   const { retryAfterMs, body } = known.details;
-  const headers: Record<string, string> =
-    retryAfterMs === undefined ? {} : { 'Retry-After': String(Math.max(1, Math.ceil(retryAfterMs / 1000))) };
+  const headers: Record<string, string> = known.code === 'upgrade_required' ? { Upgrade: 'websocket' } : {};
+  if (retryAfterMs !== undefined)
+    headers['Retry-After'] = String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
   return { status: known.status, body: { message: known.message, ...body }, headers };
 }

@@ -235,7 +235,7 @@ export const endpoints = {
     path: '/get_all_users',
     credentials: 'session',
     request: z.object({
-      QUERY: z.string().trim().max(limits.nameCodePoints).nullish(),
+      QUERY: z.string().trim().normalize('NFC').max(limits.nameCodePoints).nullish(),
       LIMIT: field.pageSize(limits.peoplePageMax).nullish(),
       AFTER: z.union([z.literal(0), field.uid], 'is not an account number').nullish(),
     }),

@@ -1,5 +1,5 @@
 // Accounts in SQLite: sign-up, verification, settings, the people list, and what expires.
-import { and, asc, eq, gt, gte, isNotNull, isNull, lt, lte, ne, notInArray, or, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, gte, isNotNull, isNull, lt, lte, ne, not, notInArray, or, sql } from 'drizzle-orm';
 import { liveCodes, redeemCode } from './codes.ts';
 import { accounts, chats, codes, members, sessions } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
@@ -22,15 +22,7 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
     createAccount: (account, session, code) =>
       driver.write(async (tx) => {
         const key = emailKey(account.email);
-        await tx
-          .delete(accounts)
-          .where(
-            and(
-              eq(accounts.emailKey, key),
-              isNull(accounts.verifiedAt),
-              lte(accounts.expiresAt, account.createdAt),
-            ),
-          );
+        await removeExpiredHolder(tx, key, account.createdAt);
         if (await isTaken(tx, key, 0, account.createdAt)) return 'email_taken';
         if ((await findRow(tx, account.uid)) !== null) return 'uid_taken';
         await tx.insert(accounts).values(rowOf(account));
@@ -173,16 +165,27 @@ async function changeEmail(
   const owned = and(eq(codes.uid, uid), eq(codes.purpose, 'email_change'), eq(codes.target, key));
   if (!(await tx.select({ id: codes.id }).from(codes).where(owned).limit(1).get())) return 'no_code';
   if (!(await redeemCode(tx, { uid, purpose: 'email_change', target: key }, proof))) return 'wrong_code';
+  await removeExpiredHolder(tx, key, now);
   await tx.update(accounts).set({ email: address, emailKey: key }).where(eq(accounts.uid, uid));
   await tx.insert(codes).values(undo);
   return null;
+}
+
+/** A sign-up that was not verified in time; the housekeeping may not have come by yet. */
+function isExpired(now: number) {
+  return sql`(${accounts.verifiedAt} IS NULL AND COALESCE(${accounts.expiresAt} <= ${now}, FALSE))`;
+}
+
+/** Makes an address free that only an expired sign-up still holds. */
+async function removeExpiredHolder(tx: Queries, key: string, now: number): Promise<void> {
+  await tx.delete(accounts).where(and(eq(accounts.emailKey, key), isExpired(now)));
 }
 
 async function isTaken(db: Queries, key: string, exceptUid: number, now: number): Promise<boolean> {
   const owner = await db
     .select({ uid: accounts.uid })
     .from(accounts)
-    .where(and(eq(accounts.emailKey, key), ne(accounts.uid, exceptUid)))
+    .where(and(eq(accounts.emailKey, key), ne(accounts.uid, exceptUid), not(isExpired(now))))
     .get();
   if (owner) return true;
   // Who may still take the address back by an undo code must not find it given away.
