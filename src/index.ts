@@ -78,7 +78,6 @@ async function serve(_args: readonly string[], config: Config): Promise<null> {
   const log = createLog({ level: config.LOG_LEVEL, format: config.LOG_FORMAT });
   if (!config.RATE_LIMITS) log.warn('RATE_LIMITS is off: anybody may try as fast as they like');
   const server = await startServer({ config, log, command: ownCommand() });
-  log.info('listening', { url: server.url.href, data: config.DATA_DIR, version });
 
   let stopping = false;
   const stop = (signal: string): void => {
@@ -99,6 +98,8 @@ async function serve(_args: readonly string[], config: Config): Promise<null> {
   process.on('unhandledRejection', (error) =>
     log.error('a promise was rejected and nobody looked', { error }),
   );
+  // Said only now: whoever waits for this line may stop the program the moment it comes.
+  log.info('listening', { url: server.url.href, data: config.DATA_DIR, version });
   return null;
 }
 

@@ -16,7 +16,7 @@ const colors: Record<LogLevel, string> = { debug: '90', info: '36', warn: '33', 
 
 /** Field names whose values never reach a log, whatever their case. */
 const secretNames =
-  /^(cookie|token|password|new_password|password_hash|otp|entere?d_otp|code|key|secret|authorization|admin_key|smtp_url|message_text)$/i;
+  /^(cookie|token|password|new_?password|password_?hash|otp|entere?d_?otp|code|key|secret|authorization|admin_?key|smtp_?url|message_?text)$/i;
 /** Secrets recognised by their shape, wherever they stand in a text. */
 const secretShapes = /MESSANGER__\w+|MESS__TOK__\w+|([?&]key=)[^&\s"]+|(\/\/)[^\s/@:]*:[^\s/@]*@/g;
 
@@ -27,7 +27,8 @@ function redact(value: unknown, depth = 0): unknown {
     );
   }
   if (value instanceof Error) return redact(value.stack ?? value.message, depth);
-  if (typeof value !== 'object' || value === null || depth > 4) return value;
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth > 4) return '[too deep]'; // neither passed on unlooked at, nor followed round a circle
   if (Array.isArray(value)) return value.map((item) => redact(item, depth + 1));
   return Object.fromEntries(
     Object.entries(value).map(([name, item]) => [

@@ -142,9 +142,10 @@ function changedFields(sent: SentSettings, account: Account): Partial<Record<Rul
   };
   const changed: Partial<Record<RuledField, string>> = {};
   for (const name of Object.keys(settingsRules) as RuledField[]) {
-    const value = sent[name]?.trim();
+    // Blanks are part of a password, and one of nothing else is not none.
+    const value = name === 'NEW_PASSWORD' ? sent[name] : sent[name]?.trim();
     if (value === undefined || isSame(name, value, stored[name])) continue;
-    const ruled = settingsRules[name].safeParse(name === 'NEW_PASSWORD' ? sent[name] : value);
+    const ruled = settingsRules[name].safeParse(value);
     if (!ruled.success)
       throw new AppError('invalid', `${name} ${ruled.error.issues[0]?.message ?? 'is not valid'}.`);
     changed[name] = ruled.data;

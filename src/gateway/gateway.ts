@@ -13,7 +13,7 @@ import { Admission, isAllowedOrigin } from './admission.ts';
 import { commands, type Handlers, isClientEvent, notAnnounced, type Reply } from './commands.ts';
 import type { Connection, Socket } from './connection.ts';
 import { Fanout } from './fanout.ts';
-import { backlogLimit, frameRate, messageRate, socketLimits, strikeLimit } from './limits.ts';
+import { backlogLimit, frameRate, goodbyeMs, messageRate, socketLimits, strikeLimit } from './limits.ts';
 import { Presence } from './presence.ts';
 
 export interface GatewayDeps {
@@ -142,9 +142,11 @@ export class Gateway implements Handlers {
   async stop(): Promise<void> {
     this.#stopping = true;
     await this.deps.messages.flush();
-    for (const socket of [...this.#presence.all(), ...this.#admission.unannounced()]) {
-      socket.close(closeCodes.restart, 'The server restarts. Connect again.');
-    }
+    const sockets = [...this.#presence.all(), ...this.#admission.unannounced()];
+    for (const socket of sockets) socket.close(closeCodes.restart, 'The server restarts. Connect again.');
+    // A connection that is torn down while its peer still writes is reset, and the peer then loses the close frame that
+    // makes the client in use come back.
+    if (sockets.length > 0) await Bun.sleep(goodbyeMs);
   }
 
   #receive(socket: Socket, frame: string | Buffer): void {
@@ -213,7 +215,10 @@ export class Gateway implements Handlers {
     const event = isClientEvent(question.event) ? question.event : 'error';
     const data =
       outcome instanceof Error ? this.#refusal(question, outcome) : { status_code: 200, ...outcome };
-    socket.send(JSON.stringify(question.id == null ? { event, data } : { event, id: question.id, data }));
+    const frame = JSON.stringify(question.id == null ? { event, data } : { event, id: question.id, data });
+    // Over the backpressure limit Bun drops a frame and stops reading, but closes only once what came before is read: till
+    // then later frames would follow the dropped one. What has a hole must not go on.
+    if (socket.send(frame) === 0) socket.terminate();
   }
 
   #refusal({ event, data }: Question, error: Error): Record<string, unknown> {

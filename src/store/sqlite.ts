@@ -33,6 +33,7 @@ export interface Driver {
 export function openDatabase(path: string): Driver {
   const client = new Database(path, { create: true, strict: true });
   client.run('PRAGMA busy_timeout = 1000');
+  refuseNewer(client); // before anything is written: going over to WAL changes the file
   client.run('PRAGMA journal_mode = WAL');
   client.run('PRAGMA synchronous = FULL');
   client.run('PRAGMA foreign_keys = ON');
@@ -91,15 +92,24 @@ function asUnavailable(error: unknown): unknown {
   return unavailable;
 }
 
+function versionOf(client: Database): number {
+  const { user_version: version } = client.query('PRAGMA user_version').get() as { user_version: number };
+  return version;
+}
+
+function refuseNewer(client: Database): void {
+  const version = versionOf(client);
+  if (version <= migrations.length) return;
+  client.close();
+  throw new Error(
+    `The database is of a newer version (schema ${version}, this program knows ${migrations.length}). ` +
+      'Start the newer program, or restore a backup made with this one.',
+  );
+}
+
 /** Brings a file up to date, one transaction per migration; forward only. */
 function migrate(client: Database): void {
-  const { user_version: version } = client.query('PRAGMA user_version').get() as { user_version: number };
-  if (version > migrations.length) {
-    throw new Error(
-      `The database is of a newer version (schema ${version}, this program knows ${migrations.length}). ` +
-        'Start the newer program, or restore a backup made with this one.',
-    );
-  }
+  const version = versionOf(client);
   for (const [index, sql] of migrations.entries()) {
     if (index < version) continue;
     client.transaction(() => {

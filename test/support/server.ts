@@ -53,7 +53,11 @@ export class TestServer {
       RATE_LIMITS: 'off',
       ...env,
     });
-    const log = createLog({ level: onLog ? 'debug' : 'silent', format: 'json', ...(onLog ? { write: onLog } : {}) });
+    const log = createLog({
+      level: onLog ? 'debug' : 'silent',
+      format: 'json',
+      ...(onLog ? { write: onLog } : {}),
+    });
     this.#running = await startServer({ config, log, command: [process.execPath, entry], clock: this.clock });
   }
 
@@ -91,7 +95,12 @@ export class TestServer {
   }
 
   /** A string body is sent as it is, anything else as JSON. */
-  async request(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+  async request(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> {
     const sent = body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) };
     const response = await fetch(this.url + path, {
       method,

@@ -1,6 +1,13 @@
 // A WebSocket client for tests: keeps every frame it got, and waits for the next one.
+import { connect, type Socket } from 'node:net';
+import { serverEvents } from '../../src/protocol/socket.ts';
 import type { Person } from './people.ts';
-import type { TestServer } from './server.ts';
+
+/** All that a socket needs to know of a server. */
+interface Reachable {
+  /** `http://host:port` */
+  readonly url: string;
+}
 
 export const defaultGroup = '1000000000000';
 
@@ -29,7 +36,11 @@ export class TestSocket {
     });
   }
 
-  static async open(server: TestServer, path = '/ws', headers: Record<string, string> = {}): Promise<TestSocket> {
+  static async open(
+    server: Reachable,
+    path = '/ws',
+    headers: Record<string, string> = {},
+  ): Promise<TestSocket> {
     const raw = new WebSocket(server.url.replace('http', 'ws') + path, { headers });
     const socket = new TestSocket(raw);
     await new Promise<void>((resolve, reject) => {
@@ -40,7 +51,7 @@ export class TestSocket {
   }
 
   /** Opens a socket and announces it as this person. */
-  static async announced(server: TestServer, person: Person, path = '/ws'): Promise<TestSocket> {
+  static async announced(server: Reachable, person: Person, path = '/ws'): Promise<TestSocket> {
     const socket = await TestSocket.open(server, path);
     await socket.announce(person);
     return socket;
@@ -67,13 +78,14 @@ export class TestSocket {
     return this.ask(event, { MESSAGE: text, GROUP_ID: groupId });
   }
 
-  /** The next frame that was not looked at yet. @throws after 3 s without one */
+  /** The next frame that was not looked at yet. @throws after 3 s without one, and for one that breaks the contract */
   async next(): Promise<Frame> {
     const deadline = Date.now() + 3000;
     for (;;) {
       const frame = this.frames[this.#taken];
       if (frame) {
         this.#taken += 1;
+        serverEvents[frame.event as keyof typeof serverEvents].parse(frame.data);
         return frame;
       }
       const left = deadline - Date.now();
@@ -106,4 +118,75 @@ export class TestSocket {
     this.raw.close(code);
     await this.closed;
   }
+
+  /** Closes it at the end of a block that says `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** A WebSocket client by hand, for what a well-behaved one never does: being refused, not reading, not closing. */
+export class RawSocket {
+  /** When the connection ended, however it did. */
+  readonly ended: Promise<void>;
+  #received = Buffer.alloc(0);
+  #arrived: () => void = () => undefined;
+
+  private constructor(readonly raw: Socket) {
+    raw.on('data', (bytes) => {
+      this.#received = Buffer.concat([this.#received, Buffer.from(bytes)]);
+      this.#arrived();
+    });
+    raw.on('error', () => undefined); // a reset is one of the ways to end; `ended` tells
+    this.ended = new Promise((resolve) => raw.on('close', () => resolve()));
+  }
+
+  /** Asks for a socket; `status` is 101 when it became one, else `body` is the JSON that was answered. */
+  static async open(server: Reachable, path = '/ws', headers: Record<string, string> = {}) {
+    const { hostname, port, host } = new URL(server.url);
+    const socket = new RawSocket(connect(Number(port), hostname));
+    const all = { Host: host, Upgrade: 'websocket', Connection: 'Upgrade', ...headers };
+    const key = { 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' };
+    const lines = Object.entries({ ...all, ...key }).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.raw.write(`GET ${path} HTTP/1.1\r\n${lines.join('')}\r\n`);
+    const head = await socket.take(/^HTTP\/1\.1 (\d{3})[\s\S]*?\r\n\r\n/);
+    const status = Number(head[1]);
+    if (status === 101) return { socket, status, body: null };
+    const length = Number(/content-length: (\d+)/i.exec(head[0])?.[1]);
+    const [text] = await socket.take(new RegExp(`^[\\s\\S]{${length}}`));
+    socket.raw.destroy();
+    return { socket, status, body: JSON.parse(text) };
+  }
+
+  /** Waits for bytes that match, and takes them out of what came. */
+  async take(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this.#received.toString('latin1'));
+      if (match) {
+        this.#received = this.#received.subarray(match[0].length);
+        return match;
+      }
+      await new Promise<void>((resolve) => {
+        this.#arrived = resolve;
+      });
+    }
+  }
+
+  /** Sends frames in one go; the mask is zero, which is a mask too. */
+  send(...frames: { event: string; data: unknown }[]): void {
+    this.raw.write(Buffer.concat(frames.map((frame) => maskedFrame(Buffer.from(JSON.stringify(frame))))));
+  }
+
+  /** What came and was not taken. */
+  get received(): string {
+    return this.#received.toString('latin1');
+  }
+}
+
+/** A text frame as a client sends it (RFC 6455, 5.2). */
+function maskedFrame(payload: Buffer): Buffer {
+  const { length } = payload;
+  const size =
+    length < 126 ? Buffer.from([0x80 | length]) : Buffer.from([0x80 | 126, length >> 8, length & 255]);
+  return Buffer.concat([Buffer.from([0x81]), size, Buffer.alloc(4), payload]);
 }

@@ -1,0 +1,149 @@
+// Who goes too fast is told so, and when to come back.
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import { endpoints } from '../../src/protocol/http.ts';
+import { call, credentials, join, type Person, password, signUpBody } from '../support/people.ts';
+import { type Answer, TestServer, withServer } from '../support/server.ts';
+
+// Hashing, git and mail take long on a busy machine.
+setDefaultTimeout(20_000);
+
+/** Every test has an address of its own, which the server believes. */
+const env = { RATE_LIMITS: 'on', TRUST_PROXY: '127.0.0.1' };
+let server: TestServer;
+let alice: Person;
+let count = 0;
+
+beforeAll(async () => {
+  server = await TestServer.start({ env });
+  alice = await join(server, 'Alice');
+});
+afterAll(() => server.stop());
+
+function newAddress(): Record<string, string> {
+  count += 1;
+  return { 'x-forwarded-for': `203.0.113.${count}` };
+}
+
+/** Asks until it is refused for its speed; returns how many passed, and the refusal. */
+async function untilRefused(
+  ask: () => Promise<Answer>,
+  most = 200,
+): Promise<{ passed: number; refusal: Answer }> {
+  for (let passed = 0; ; passed += 1) {
+    const refusal = await ask();
+    if (refusal.status === 429) return { passed, refusal };
+    if (passed > most) throw new Error(`still not refused after ${passed}`);
+  }
+}
+
+function retryAfter({ headers }: Answer): number {
+  return Number(headers.get('retry-after'));
+}
+
+function login(secret: string, headers: Record<string, string>, email = alice.email): Promise<Answer> {
+  return call(server, 'login', { EMAIL: email, PASSWORD: secret }, headers);
+}
+
+describe('requests', () => {
+  test('an address that asks too much is refused at every endpoint, another is not', async () => {
+    const headers = newAddress();
+    for (let sent = 0; sent < 1200; sent += 100)
+      await Promise.all(Array.from({ length: 100 }, () => server.get('/uptime', headers)));
+    for (const [name, { path, method }] of Object.entries(endpoints)) {
+      const answer = await server.request(
+        method,
+        path.replace(':uid', '1'),
+        method === 'GET' ? undefined : {},
+        headers,
+      );
+      expect([name, answer.status]).toEqual([name, 429]);
+      expect(retryAfter(answer)).toBeWithin(1, 61);
+      expect(answer.body.message).toBeString();
+      expect(answer.headers.get('access-control-allow-origin')).toBe('*');
+    }
+    expect((await server.get('/nothing', headers)).status).toBe(429);
+    expect((await server.get('/uptime', newAddress())).status).toBe(200);
+  });
+
+  test('with RATE_LIMITS off nothing of this is counted', async () => {
+    await withServer(async (own) => {
+      for (let sent = 0; sent < 1300; sent += 130)
+        await Promise.all(Array.from({ length: 130 }, () => own.get('/uptime')));
+      expect((await own.get('/uptime')).status).toBe(200);
+      for (let tries = 0; tries < 30; tries += 1)
+        expect((await call(own, 'signUp', signUpBody('A', { PASSWORD: 'password' }))).status).toBe(400);
+    });
+  });
+});
+
+describe('sign-ups', () => {
+  test('an address makes twenty an hour; malformed ones do not count', async () => {
+    const headers = newAddress();
+    for (let tries = 0; tries < 30; tries += 1)
+      expect((await call(server, 'signUp', signUpBody('7'), headers)).status).toBe(400);
+    const ask = () => call(server, 'signUp', signUpBody('Mallory', { PASSWORD: 'password' }), headers);
+    const { passed, refusal } = await untilRefused(ask);
+    expect(passed).toBe(20);
+    expect(retryAfter(refusal)).toBeWithin(3000, 3601);
+    expect((await call(server, 'signUp', signUpBody('Honest'), newAddress())).status).toBe(200);
+  });
+});
+
+describe('logins', () => {
+  test('ten wrong passwords from one address and the right one is refused too, but not elsewhere', async () => {
+    const headers = newAddress();
+    const { passed, refusal } = await untilRefused(() => login('wrong password', headers));
+    expect(passed).toBe(10);
+    expect(retryAfter(refusal)).toBeWithin(1, 301);
+    expect((await login(password, headers)).status).toBe(429);
+    expect((await login(password, newAddress())).status).toBe(200);
+    const other = await login(password, headers, 'somebody.else@example.test');
+    expect(other.status).toBe(401);
+  });
+
+  test('another spelling of the address counts as the same', async () => {
+    const headers = newAddress();
+    const spellings = [alice.email, alice.email.toUpperCase(), ` ${alice.email}`];
+    let turn = 0;
+    const { passed } = await untilRefused(() => login('wrong', headers, spellings[turn++ % 3]));
+    expect(passed).toBe(10);
+  });
+
+  test('the right password in time makes the count begin anew', async () => {
+    const headers = newAddress();
+    for (let rounds = 0; rounds < 2; rounds += 1) {
+      for (let tries = 0; tries < 9; tries += 1) expect((await login('wrong', headers)).status).toBe(401);
+      expect((await login(password, headers)).status).toBe(200);
+    }
+  });
+
+  test('an address that tries one password on many accounts is stopped', async () => {
+    const headers = newAddress();
+    let turn = 0;
+    const { passed } = await untilRefused(() => login('password1', headers, `victim${turn++}@example.test`));
+    expect(passed).toBe(100);
+  });
+});
+
+describe('secrets that are tried', () => {
+  test('a stolen session guesses the password ten times and no more, wherever it comes from', async () => {
+    const guess = () =>
+      call(server, 'changeSettings', { ...credentials(alice), PASSWORD: 'wrong' }, newAddress());
+    const { passed, refusal } = await untilRefused(guess);
+    expect(passed).toBe(10);
+    expect(retryAfter(refusal)).toBeWithin(1, 301);
+    const right = { ...credentials(alice), PASSWORD: password };
+    expect((await call(server, 'changeSettings', right)).status).toBe(429);
+    expect((await call(server, 'changeSettings', { ...credentials(alice), PHONE: '12345678' })).status).toBe(
+      200,
+    );
+  });
+
+  test('an address tries twenty undo codes an hour', async () => {
+    const headers = newAddress();
+    const guess = () => call(server, 'undoEmailChange', { EMAIL: alice.email, OTP: 'ABCDEFGH' }, headers);
+    const { passed, refusal } = await untilRefused(guess);
+    expect(passed).toBe(20);
+    expect(retryAfter(refusal)).toBeWithin(3000, 3601);
+  });
+});
