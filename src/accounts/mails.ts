@@ -19,7 +19,7 @@ export function codeMail(sender: MailSender, to: string, code: string, expiresAt
 
 /** Tells the old address that it was replaced, with the code that takes it back for 7 days. */
 export function emailChangedMail(sender: MailSender, to: string, undoCode: string, undoUntil: number): Mail {
-  return compose(to, `Your ${sender.serviceName} e-mail address was changed`, undoUntil, [
+  return notice(to, `Your ${sender.serviceName} e-mail address was changed`, undoUntil, [
     'The e-mail address of your account was changed, from this one to another.',
     'If that was you, there is nothing to do. If it was not, this code takes the account back and logs everybody out of it:',
     { code: undoCode },
@@ -29,13 +29,17 @@ export function emailChangedMail(sender: MailSender, to: string, undoCode: strin
 
 /** Tells the address that the password was replaced. */
 export function passwordChangedMail(sender: MailSender, to: string, now: number): Mail {
-  return compose(to, `Your ${sender.serviceName} password was changed`, now + dayMs, [
+  return notice(to, `Your ${sender.serviceName} password was changed`, now + dayMs, [
     'The password of your account was changed and all other devices were logged out.',
     'If that was not you, somebody knows your old password: write to whoever runs this service at once.',
   ]);
 }
 
 type Paragraph = string | { readonly code: string };
+
+function notice(...mail: Parameters<typeof compose>): Mail {
+  return { ...compose(...mail), isNotice: true };
+}
 
 function compose(to: string, subject: string, expiresAt: number, paragraphs: readonly Paragraph[]): Mail {
   const text = paragraphs.map((part) => (typeof part === 'string' ? part : `    ${part.code}`)).join('\n\n');

@@ -1,13 +1,14 @@
 // Which passwords are refused: those an attacker tries first. No composition rules (NIST SP 800-63B, 3.1.1.2).
 
-interface Owner {
+/** Whom a password must not be made of. */
+export interface PasswordOwner {
   readonly email: string;
   readonly firstName: string;
   readonly lastName: string;
 }
 
 /** Why this person should not have this password, or null when nothing speaks against it. */
-export async function findPasswordFlaw(password: string, owner: Owner): Promise<string | null> {
+export async function findPasswordFlaw(password: string, owner: PasswordOwner): Promise<string | null> {
   const lower = password.toLowerCase();
   const { email, firstName, lastName } = owner;
   const own = [

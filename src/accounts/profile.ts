@@ -6,7 +6,7 @@ import type { Mail } from '../infra/mailer.ts';
 import { type endpoints, settingsRules } from '../protocol/http.ts';
 import type { Account, NewCode, Person, SettingsChange } from '../store/store.ts';
 import { emailChangedMail, passwordChangedMail } from './mails.ts';
-import { findPasswordFlaw } from './passwords.ts';
+import { findPasswordFlaw, type PasswordOwner } from './passwords.ts';
 import { hashCode, hashPassword, hashSecret, newUndoCode, verifyPassword } from './secrets.ts';
 import { type AccountDeps, codeOwner, emailTaken } from './service.ts';
 
@@ -46,7 +46,8 @@ export class ProfileService {
     const { OTP: code = '', PASSWORD: password = '', NEW_PASSWORD: newPassword = '' } = sent;
     if (isEmpty(sent)) throw new AppError('conflict', 'Nothing to change was sent.');
     const changed = changedFields(sent, account);
-    await this.#checkPassword(actor, account, password, newPassword);
+    await this.#checkPassword(actor, account, password);
+    if (newPassword) await checkNewPassword(password, newPassword, [account, withChanges(account, changed)]);
 
     const now = this.deps.clock();
     const { EMAIL: newEmail, ...fields } = changed;
@@ -65,9 +66,9 @@ export class ProfileService {
     if (outcome === 'email_taken') throw emailTaken();
     if (outcome === 'no_code') throw new AppError('forbidden', 'Ask for a code for the new address first.');
     if (outcome === 'wrong_code') throw new AppError('unauthenticated', 'OTP is wrong or no longer good.');
-    if (email)
-      this.#notify(emailChangedMail(this.deps.sender, account.email, undoCode, email.undo.expiresAt));
-    if (newPassword) this.#notify(passwordChangedMail(this.deps.sender, account.email, now));
+    const { sender } = this.deps;
+    if (email) await this.#notify(emailChangedMail(sender, account.email, undoCode, email.undo.expiresAt));
+    if (newPassword) await this.#notify(passwordChangedMail(sender, account.email, now));
     return this.getAccount(actor);
   }
 
@@ -82,18 +83,13 @@ export class ProfileService {
     throw new AppError('unauthenticated', 'The code is wrong or no longer good.');
   }
 
-  async #checkPassword(actor: Actor, account: Account, password: string, newPassword: string): Promise<void> {
-    if (password !== '') {
-      await this.deps.limiter.consume('passwordByAccount', String(actor.uid));
-      if (!(await verifyPassword(account.passwordHash, password))) {
-        throw new AppError('unauthenticated', 'PASSWORD is wrong.');
-      }
-      await this.deps.limiter.reset('passwordByAccount', String(actor.uid));
+  async #checkPassword(actor: Actor, account: Account, password: string): Promise<void> {
+    if (password === '') return;
+    await this.deps.limiter.consume('passwordByAccount', String(actor.uid));
+    if (!(await verifyPassword(account.passwordHash, password))) {
+      throw new AppError('unauthenticated', 'PASSWORD is wrong.');
     }
-    if (newPassword === '') return;
-    if (password === '') throw new AppError('forbidden', 'NEW_PASSWORD needs the current PASSWORD.');
-    const flaw = await findPasswordFlaw(newPassword, account);
-    if (flaw) throw new AppError('invalid', `NEW_PASSWORD ${flaw}.`);
+    await this.deps.limiter.reset('passwordByAccount', String(actor.uid));
   }
 
   async #emailChange(account: Account, address: string, code: string, now: number) {
@@ -110,15 +106,36 @@ export class ProfileService {
     return { change: { address, proof: { codeHash, now }, undo }, undoCode };
   }
 
-  /** A notice is no condition of the change it tells of: its failure is logged, not told. */
-  #notify(mail: Mail): void {
-    this.deps.mailer
-      .send(mail)
-      .then((outcome) => {
-        if (outcome.kind === 'refused') this.deps.log.warn('the mail host refused a notice');
-      })
-      .catch((error: unknown) => this.deps.log.error('a notice could not be mailed', { error }));
+  /**
+   * Handed to the mail host, or kept, before the answer: the undo code must not be lost. But it is no condition of the
+   * change it tells of, the old address may be gone: its failure is logged, not told.
+   */
+  async #notify(mail: Mail): Promise<void> {
+    try {
+      const { kind } = await this.deps.mailer.send(mail);
+      if (kind === 'refused') this.deps.log.warn('the mail host refused a notice');
+    } catch (error) {
+      this.deps.log.error('a notice could not be mailed', { error });
+    }
   }
+}
+
+/** A new password must suit who one was and who the same request makes one. */
+async function checkNewPassword(password: string, newPassword: string, owners: readonly PasswordOwner[]) {
+  if (password === '') throw new AppError('forbidden', 'NEW_PASSWORD needs the current PASSWORD.');
+  for (const owner of owners) {
+    const flaw = await findPasswordFlaw(newPassword, owner);
+    if (flaw) throw new AppError('invalid', `NEW_PASSWORD ${flaw}.`);
+  }
+}
+
+function withChanges(account: Account, changed: Partial<Record<RuledField, string>>): PasswordOwner {
+  const { FIRST_NAME: firstName, LAST_NAME: lastName, EMAIL: email } = changed;
+  return {
+    firstName: firstName ?? account.firstName,
+    lastName: lastName ?? account.lastName,
+    email: email ?? account.email,
+  };
 }
 
 function isEmpty(sent: SentSettings): boolean {

@@ -19,6 +19,8 @@ export interface Mail {
   html: string;
   /** ms since the epoch after which it is not worth sending */
   expiresAt: number;
+  /** Nobody waits to ask again: it is queued also when the host says to come back later. */
+  isNotice?: boolean;
 }
 
 export type MailOutcome =
@@ -99,11 +101,12 @@ class QueueingMailer implements Mailer {
     await over;
   }
 
-  async #send({ to, subject, text, html, expiresAt }: Mail): Promise<MailOutcome> {
+  async #send({ to, subject, text, html, expiresAt, isNotice = false }: Mail): Promise<MailOutcome> {
     if (!isOneAddress(to)) return { kind: 'refused', reply: 'the address is malformed' };
     const letter = { to, subject, text, html, expiresAt, messageId: newMessageId(this.#from) };
     const outcome = await this.#attempt(letter, this.#timeoutMs);
-    if (outcome.kind === 'queued') await this.#redelivery.keep(letter);
+    const isKept = outcome.kind === 'queued' || (outcome.kind === 'deferred' && isNotice);
+    if (isKept) await this.#redelivery.keep(letter);
     if (outcome.kind === 'sent') this.#redelivery.hostAnswered();
     return outcome;
   }

@@ -58,6 +58,7 @@ export function openDatabase(path: string): Driver {
     },
     async close() {
       await tail;
+      client.run('PRAGMA wal_checkpoint(TRUNCATE)'); // leaves everything in the one file
       readClient.close();
       client.close();
     },
