@@ -109,6 +109,13 @@ async function showSockets(
     PROFILE_PIC: '',
   });
   await Bun.sleep(20);
+  const once = { MESSAGE: 'once', GROUP_ID: '1000000000000', CLIENT_MESSAGE_ID: 'phone-17' };
+  for (const _try of ['first', 'again']) await a.ask('send_message', once);
+  await Bun.sleep(20);
+  await b.ask('mark_read', { GROUP_ID: '1000000000000', MESSAGE_ID: 2 });
+  await b.ask('resume', { EPOCH: server.store.epoch, CURSORS: { '1000000000000': 1 } });
+  await Bun.sleep(20);
+  await a.ask('ping', {});
   await a.ask('send_message', { MESSAGE: 'to nobody', GROUP_ID: '42' });
   await a.ask('sing', {});
   closeBlock();

@@ -169,6 +169,8 @@ function assemble(
     authenticate: (credentials) => sessions.authenticate(credentials),
     listChats: (actor) => chats.list(actor),
     messages,
+    markRead: (actor, chatId, seq) => chats.markRead(actor, chatId, seq),
+    epoch: store.epoch,
     bus,
     limiter,
     limited: config.RATE_LIMITS,

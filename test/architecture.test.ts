@@ -144,7 +144,7 @@ const noDefaultExports = eachFile(
 );
 
 /** These two pass the environment on to their children (git, a backup) and read no setting from it. */
-const passEnvironmentOn = ['src/ops/backup/git.ts', 'src/ops/backup/runner.ts'];
+const passEnvironmentOn = ['src/ops/backup/git.ts', 'src/ops/backup/runner.ts', 'scripts/bench/run.ts'];
 const onlyConfigReadsTheEnvironment = eachFile(
   'reads the environment',
   ({ path, text }) =>

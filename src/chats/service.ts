@@ -2,11 +2,11 @@
 import { randomInt } from 'node:crypto';
 import type { Actor } from '../actor.ts';
 import { AppError, type ErrorCode } from '../errors.ts';
-import type { ChatView } from '../protocol/entities.ts';
-import type { ChatStore, MemberOutcome } from '../store/store.ts';
+import { type ChatView, readChatId } from '../protocol/entities.ts';
+import type { ChatStore, MarkStore, MemberOutcome } from '../store/store.ts';
 
 interface ChatDeps {
-  readonly store: ChatStore;
+  readonly store: ChatStore & MarkStore;
   readonly clock: () => number;
 }
 
@@ -54,6 +54,14 @@ export class ChatService {
   /** @throws AppError `forbidden` not owner or admin; `not_found` no such group or person; `conflict` not a member */
   async removeMember(actor: Actor, groupId: string, memberUid: number): Promise<void> {
     assertDone(await this.deps.store.removeMember(actor.uid, groupId, memberUid));
+  }
+
+  /** Moves the read mark forward and returns it. @throws AppError `forbidden` when the chat is none of the actor's */
+  async markRead(actor: Actor, chatId: string, seq: number): Promise<number> {
+    const ref = readChatId(chatId, actor.uid);
+    const mark = ref && (await this.deps.store.markRead(actor.uid, ref, seq));
+    if (mark === null) throw new AppError('forbidden', 'You are not a member of this chat.');
+    return mark;
   }
 
   /** @throws AppError `not_found` none of the actor's groups; `forbidden` the default group */

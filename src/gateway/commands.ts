@@ -1,16 +1,24 @@
 // The command table: every event a client may send, the schema its data must have, and what it does.
 import type { Credentials } from '../actor.ts';
 import { AppError } from '../errors.ts';
-import { type ClientEvent, clientEvents, type SendRequest } from '../protocol/socket.ts';
+import {
+  type ClientEvent,
+  clientEvents,
+  type MarkRequest,
+  type ResumeRequest,
+  type SendRequest,
+} from '../protocol/socket.ts';
 import type { Socket } from './connection.ts';
 
-/** Sends the one reply of a command: 200 with these fields, or an error. */
-export type Reply = (outcome: Record<string, unknown> | Error) => void;
+/** Sends the one reply of a command: 200 with these fields (or their JSON, ready made), or an error. */
+export type Reply = (outcome: Record<string, unknown> | string | Error) => void;
 
 /** What the commands act through. */
 export interface Handlers {
   announce(socket: Socket, credentials: Credentials, reply: Reply): Promise<void>;
   send(socket: Socket, request: SendRequest, mayCreateChat: boolean, reply: Reply): void;
+  resume(socket: Socket, request: ResumeRequest, reply: Reply): Promise<void>;
+  markRead(socket: Socket, request: MarkRequest, reply: Reply): Promise<void>;
 }
 
 interface Command {
@@ -35,17 +43,30 @@ const send = (mayCreateChat: boolean): Command => ({
   run: (handlers, socket, data: SendRequest, reply) => handlers.send(socket, data, mayCreateChat, reply),
 });
 
+const alive: Command = {
+  invalid: 400,
+  announced: false,
+  run: (_handlers, _socket, _data, reply) => reply({ message: 'OK' }),
+};
+
 export const commands: Record<ClientEvent, Command> = {
   wants_all_his_chats: announce,
   get_all_messages: announce,
   get_all_chat_list: announce,
   send_message: send(false),
   send_message_new_chat: send(true),
-  connect_user: {
+  resume: {
     invalid: 400,
-    announced: false,
-    run: (_handlers, _socket, _data, reply) => reply({ message: 'OK' }),
+    announced: true,
+    run: (handlers, socket, data: ResumeRequest, reply) => handlers.resume(socket, data, reply),
   },
+  mark_read: {
+    invalid: 400,
+    announced: true,
+    run: (handlers, socket, data: MarkRequest, reply) => handlers.markRead(socket, data, reply),
+  },
+  connect_user: alive,
+  ping: alive,
 };
 
 export function isClientEvent(event: string): event is ClientEvent {

@@ -57,6 +57,11 @@ export class Fanout {
     }
   }
 
+  /** Tells the other devices of an account how far it has read; each spells the chat from its own side, as this one. */
+  readMark(uid: number, groupId: string, seq: number, from: Device | null): void {
+    this.#publish(userTopic(uid), pushFrame('mark_read', { GROUP_ID: groupId, MESSAGE_ID: seq }), from);
+  }
+
   #directCreated({ people, createdAt }: DirectChat, from: Device | null): void {
     const [one, other] = people;
     const views = new Map([
@@ -80,7 +85,8 @@ export class Fanout {
   }
 }
 
-function pushFrame(event: string, data: Record<string, unknown>): string {
+/** A frame that answers nothing. */
+export function pushFrame(event: string, data: Record<string, unknown>): string {
   return JSON.stringify({ event, data });
 }
 

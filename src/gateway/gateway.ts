@@ -5,11 +5,18 @@ import { AppError, closeCodes, tooFast } from '../errors.ts';
 import type { Bus } from '../infra/bus.ts';
 import { Bucket, type Limiter } from '../infra/limiter.ts';
 import type { Log } from '../log.ts';
-import type { MessageService } from '../messages/service.ts';
+import type { MessageService, Sent } from '../messages/service.ts';
 import { type ChatView, chatsOnWire, limits, messageOnWire, wireTime } from '../protocol/entities.ts';
-import { clientEvents, envelope, type SendRequest } from '../protocol/socket.ts';
+import {
+  clientEvents,
+  envelope,
+  type MarkRequest,
+  type ResumeRequest,
+  type SendRequest,
+} from '../protocol/socket.ts';
 import type { StoreEvent } from '../store/store.ts';
 import { Admission, isAllowedOrigin } from './admission.ts';
+import { CatchUp } from './catchup.ts';
 import { commands, type Handlers, isClientEvent, notAnnounced, type Reply } from './commands.ts';
 import type { Connection, Socket } from './connection.ts';
 import { Fanout } from './fanout.ts';
@@ -20,6 +27,8 @@ export interface GatewayDeps {
   readonly authenticate: (credentials: Credentials) => Promise<Actor | null>;
   readonly listChats: (actor: Actor) => Promise<ChatView[]>;
   readonly messages: MessageService;
+  readonly markRead: (actor: Actor, chatId: string, seq: number) => Promise<number>;
+  readonly epoch: string;
   readonly bus: Bus<StoreEvent>;
   readonly limiter: Limiter;
   /** False lifts the rates and the sockets per address. */
@@ -33,18 +42,20 @@ export class Gateway implements Handlers {
   readonly #presence = new Presence();
   readonly #fanout = new Fanout(this.#presence);
   readonly #admission: Admission;
+  readonly #catchUp: CatchUp;
   readonly #frames: Bucket;
   readonly #messages: Bucket;
-  /** Counts what the store told of, so that an announce can see whether what it read has changed meanwhile. */
-  #storeEvents = 0;
+  /** Counts what was told to sockets, so that an announce can see whether what it read has changed meanwhile. */
+  #told = 0;
   #stopping = false;
 
   constructor(private readonly deps: GatewayDeps) {
     this.#admission = new Admission(deps.limited, deps.clock);
+    this.#catchUp = new CatchUp(deps);
     this.#frames = new Bucket(frameRate, deps.clock);
     this.#messages = new Bucket(messageRate, deps.clock);
     deps.bus.subscribe((event) => {
-      this.#storeEvents += 1;
+      this.#told += 1;
       this.#fanout.storeEvent(event);
     });
   }
@@ -103,21 +114,24 @@ export class Gateway implements Handlers {
 
   /** Announces a socket as an account: its topics begin with the reply, in the same turn as the list was read. */
   async announce(socket: Socket, credentials: Credentials, reply: Reply): Promise<void> {
-    for (;;) {
-      const seen = this.#storeEvents;
-      const actor = await this.deps.authenticate(credentials);
-      if (!actor?.verified)
-        throw new AppError('unauthenticated', 'UID and TOKEN do not match. Log in again.');
-      const chats = await this.deps.listChats(actor);
-      if (socket.readyState !== WebSocket.OPEN) return;
-      if (seen !== this.#storeEvents) continue;
-      const groupIds = chats.flatMap(({ ref }) => (ref.kind === 'group' ? [ref.groupId] : []));
-      this.#presence.attach(socket, actor, groupIds);
-      this.#admission.announced(socket);
-      this.#closeSurplus(actor.uid);
-      reply({ message: 'OK', chats: chatsOnWire(actor.uid, chats) });
-      return;
-    }
+    await this.#catchUp.inTurn(async () => {
+      for (;;) {
+        const told = this.#told;
+        const actor = await this.deps.authenticate(credentials);
+        if (!actor?.verified) {
+          throw new AppError('unauthenticated', 'UID and TOKEN do not match. Log in again.');
+        }
+        const chats = await this.deps.listChats(actor);
+        if (socket.readyState !== WebSocket.OPEN) return;
+        if (told !== this.#told) continue;
+        const groupIds = chats.flatMap(({ ref }) => (ref.kind === 'group' ? [ref.groupId] : []));
+        this.#presence.attach(socket, actor, groupIds);
+        this.#admission.announced(socket);
+        this.#closeSurplus(actor.uid);
+        reply({ message: 'OK', EPOCH: this.deps.epoch, chats: chatsOnWire(actor.uid, chats) });
+        return;
+      }
+    });
   }
 
   /** Hands a message to the log; its reply and its pushes go out when it is on disk. */
@@ -129,13 +143,42 @@ export class Gateway implements Handlers {
     }
     const waitMs = this.deps.limited ? this.#messages.take(actor.uid) : 0;
     if (waitMs > 0) throw tooFast(waitMs);
+    const { GROUP_ID: groupId, MESSAGE: text, CLIENT_MESSAGE_ID: clientMessageId = null } = request;
     const from = this.#presence.deviceOf(socket);
-    const draft = { chatId: String(request.GROUP_ID), text: request.MESSAGE, mayCreateChat };
-    this.deps.messages.send(actor, draft, (result) => {
-      if (result instanceof Error) return reply(result);
-      reply(messageOnWire(request.GROUP_ID, result.message));
-      this.#fanout.message(result, from);
-    });
+    this.deps.messages.send(
+      actor,
+      { chatId: String(groupId), text, mayCreateChat, clientMessageId },
+      {
+        acknowledge: (result) => reply(result instanceof Error ? result : acknowledgement(groupId, result)),
+        publish: (sent) => {
+          this.#told += 1;
+          this.#fanout.message(sent, from);
+        },
+      },
+    );
+  }
+
+  /** Pushes what a returning socket missed, then replies; with `RESET` when its positions are of another history. */
+  async resume(socket: Socket, { EPOCH, CURSORS }: ResumeRequest, reply: Reply): Promise<void> {
+    const { actor } = socket.data;
+    const { epoch } = this.deps;
+    if (!actor) throw notAnnounced();
+    if (EPOCH !== epoch) return reply({ message: 'Load the chats anew.', EPOCH: epoch, RESET: true });
+    await this.#catchUp.inTurn(() => this.#catchUp.replay(socket, actor, CURSORS));
+    reply({ message: 'OK', EPOCH: epoch });
+  }
+
+  /** Moves a read mark and tells the account's other devices. */
+  async markRead(
+    socket: Socket,
+    { GROUP_ID: groupId, MESSAGE_ID }: MarkRequest,
+    reply: Reply,
+  ): Promise<void> {
+    const { actor } = socket.data;
+    if (!actor) throw notAnnounced();
+    const mark = await this.deps.markRead(actor, String(groupId), MESSAGE_ID);
+    reply({ GROUP_ID: groupId, MESSAGE_ID: mark });
+    this.#fanout.readMark(actor.uid, String(groupId), mark, this.#presence.deviceOf(socket));
   }
 
   /** Takes no more frames, waits for what is being written, says goodbye to every socket. */
@@ -211,14 +254,19 @@ export class Gateway implements Handlers {
   }
 
   /** Sends the one reply of a frame, under its event's name; what is no event of ours is answered as `error`. */
-  #reply(socket: Socket, question: Question, outcome: Record<string, unknown> | Error): void {
+  #reply(socket: Socket, question: Question, outcome: Record<string, unknown> | string | Error): void {
     const event = isClientEvent(question.event) ? question.event : 'error';
-    const data =
-      outcome instanceof Error ? this.#refusal(question, outcome) : { status_code: 200, ...outcome };
-    const frame = JSON.stringify(question.id == null ? { event, data } : { event, id: question.id, data });
+    const id = question.id == null ? '' : `"id":${JSON.stringify(question.id)},`;
+    const frame = `{"event":"${event}",${id}"data":${this.#replyData(question, outcome)}}`;
     // Over the backpressure limit Bun drops a frame and stops reading, but closes only once what came before is read: till
     // then later frames would follow the dropped one. What has a hole must not go on.
     if (socket.send(frame) === 0) socket.terminate();
+  }
+
+  #replyData(question: Question, outcome: Record<string, unknown> | string | Error): string {
+    if (typeof outcome === 'string') return outcome;
+    if (outcome instanceof Error) return JSON.stringify(this.#refusal(question, outcome));
+    return JSON.stringify({ status_code: 200, ...outcome });
   }
 
   #refusal({ event, data }: Question, error: Error): Record<string, unknown> {
@@ -259,6 +307,12 @@ function readClientId(path: string): string {
     throw new AppError('not_found', 'Sockets connect to /ws or /ws/{client_id}.');
   }
   return clientId;
+}
+
+/** The JSON of a reply to a sender: a ready string, because this is the hot path. */
+function acknowledgement(groupId: string | number, { message, duplicate }: Sent): string {
+  const fields = JSON.stringify(messageOnWire(groupId, message)).slice(1);
+  return `{"status_code":200,${duplicate ? '"DUPLICATE":true,' : ''}${fields}`;
 }
 
 /** A frame as it was understood. */

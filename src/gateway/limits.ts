@@ -11,6 +11,18 @@ export const goodbyeMs = 250;
 export const frameRate = { perSecond: 50, burst: 200 } as const;
 export const messageRate = { perSecond: 10, burst: 50 } as const;
 
+export const catchUpLimits = {
+  /** Announces and resumes looked up at once. */
+  atOnce: 16,
+  /** Longest replay; a chat with more gets a marked gap. */
+  messagesPerChat: 1000,
+  chats: 1000,
+  /** A replay waits while more than this is still to be taken by its reader, up to tries x wait. */
+  bufferedBytes: 256 * 1024,
+  drainWaitMs: 20,
+  drainTries: 500,
+} as const;
+
 export const socketLimits = {
   perAddress: 500,
   perAccount: 50,

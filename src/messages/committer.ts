@@ -1,12 +1,18 @@
 // Group commit: all messages that arrive in one turn of the event loop go to disk in one transaction.
 import type { AppendOutcome, MessageDraft, MessageStore } from '../store/store.ts';
 
-/** Told once per message, in the order of the log: its outcome when it is on disk, or the error that kept it off. */
-export type Settled = (outcome: AppendOutcome | Error) => void;
+type Appended = Extract<AppendOutcome, { kind: 'appended' }>;
 
-interface Pending {
+/** What a message of the batch is followed by, each in the order of the log. */
+export interface Followers {
+  /** Its outcome when it is on disk, or the error that kept it off. */
+  readonly settled: (outcome: AppendOutcome | Error) => void;
+  /** After every message of the batch was settled: measured faster than one after the other. */
+  readonly published: (appended: Appended) => void;
+}
+
+interface Pending extends Followers {
   readonly draft: MessageDraft;
-  readonly settled: Settled;
 }
 
 export class Committer {
@@ -17,8 +23,8 @@ export class Committer {
   constructor(private readonly store: MessageStore) {}
 
   /** Fixes the message's place in the order; it is written at the end of this turn. */
-  append(draft: MessageDraft, settled: Settled): void {
-    this.#batch.push({ draft, settled });
+  append(draft: MessageDraft, followers: Followers): void {
+    this.#batch.push({ draft, ...followers });
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => {
@@ -43,6 +49,9 @@ export class Committer {
         batch.map(({ draft }) => draft),
         (outcomes) => {
           for (const [index, outcome] of outcomes.entries()) batch[index]?.settled(outcome);
+          for (const [index, outcome] of outcomes.entries()) {
+            if (outcome.kind === 'appended') batch[index]?.published(outcome);
+          }
         },
       )
       .catch((error: unknown) => {

@@ -12,6 +12,8 @@ export interface SendDraft {
   /** As it was sent. */
   readonly text: string;
   readonly mayCreateChat: boolean;
+  /** The sender's own id of the message, null for none. */
+  readonly clientMessageId: string | null;
 }
 
 /** A message that is on disk. */
@@ -20,12 +22,24 @@ export interface Sent {
   readonly message: Message;
   /** The direct chat, when this message made it. */
   readonly created: DirectChat | null;
+  /** True when it had been sent before: everybody has it already. */
+  readonly duplicate: boolean;
 }
 
-const appendRefusals: Record<Exclude<AppendOutcome['kind'], 'appended'>, readonly [ErrorCode, string]> = {
+/** What follows a message that was sent. */
+export interface Receipt {
+  readonly acknowledge: (result: Sent | Error) => void;
+  readonly publish: (sent: Sent) => void;
+}
+
+const appendRefusals: Record<
+  Exclude<AppendOutcome['kind'], 'appended' | 'repeated'>,
+  readonly [ErrorCode, string]
+> = {
   not_member: ['forbidden', 'You are not a member of this chat.'],
   no_chat: ['not_found', 'There is no such chat.'],
   no_person: ['not_found', 'There is no such person.'],
+  other_content: ['conflict', 'Another message was sent with this CLIENT_MESSAGE_ID.'],
 };
 
 export class MessageService {
@@ -39,19 +53,19 @@ export class MessageService {
   }
 
   /**
-   * Checks a message and fixes its place in the order, all in this turn. `settled` is called later in the order of the
-   * log: with the message once it is on disk, or with the error.
+   * Checks a message and fixes its place in the order, all in this turn. Later, in the order of the log, it is
+   * acknowledged with the message once it is on disk, or with the error; then, if it is new, it is published.
    * @throws AppError `invalid` empty text; `too_large`; `forbidden` somebody else's direct chat; `not_found`
    */
-  send(
-    actor: Actor,
-    { chatId, text, mayCreateChat }: SendDraft,
-    settled: (result: Sent | Error) => void,
-  ): void {
-    const ref = readRef(chatId, actor);
-    const body = checkText(text);
-    const draft = { senderUid: actor.uid, ref, body, mayCreateChat, sentAt: this.clock() };
-    this.#committer.append(draft, (outcome) => settled(sentOf(ref, outcome)));
+  send(actor: Actor, request: SendDraft, { acknowledge, publish }: Receipt): void {
+    const { mayCreateChat, clientMessageId } = request;
+    const ref = readRef(request.chatId, actor);
+    const body = checkText(request.text);
+    const draft = { senderUid: actor.uid, ref, body, mayCreateChat, sentAt: this.clock(), clientMessageId };
+    this.#committer.append(draft, {
+      settled: (outcome) => acknowledge(sentOf(ref, outcome)),
+      published: ({ message, created }) => publish({ ref, message, created, duplicate: false }),
+    });
   }
 
   /** Waits until everything sent so far is on disk. */
@@ -99,6 +113,9 @@ function checkText(text: string): string {
 
 function sentOf(ref: ChatRef, outcome: AppendOutcome | Error): Sent | Error {
   if (outcome instanceof Error) return outcome;
-  if (outcome.kind === 'appended') return { ref, message: outcome.message, created: outcome.created };
+  if (outcome.kind === 'repeated') return { ref, message: outcome.message, created: null, duplicate: true };
+  if (outcome.kind === 'appended') {
+    return { ref, message: outcome.message, created: outcome.created, duplicate: false };
+  }
   return new AppError(...appendRefusals[outcome.kind]);
 }

@@ -1,6 +1,6 @@
 // The WebSocket contract: the envelope, every event a client may send and every event it may get.
 import { z } from 'zod';
-import { chatId, secret, uid } from './fields.ts';
+import { chatId, position, secret, uid } from './fields.ts';
 import { chatList } from './http.ts';
 
 /** Correlates a reply with what it answers; sent back as it came. */
@@ -21,7 +21,17 @@ const send = z.object({
   CLIENT_MESSAGE_ID: z.string().min(1).max(64).nullish(),
 });
 
+const resume = z.object({
+  EPOCH: z.string().max(64),
+  CURSORS: z
+    .record(z.string().regex(/^\d{1,40}$/), position)
+    .refine((cursors) => Object.keys(cursors).length <= 1000, 'has more than 1000 chats'),
+});
+const mark = z.object({ GROUP_ID: chatId, MESSAGE_ID: position });
+
 export type SendRequest = z.output<typeof send>;
+export type ResumeRequest = z.output<typeof resume>;
+export type MarkRequest = z.output<typeof mark>;
 
 /** What each event carries from the client. Three names announce: the seed's, the client in use's, an older one's. */
 export const clientEvents = {
@@ -30,7 +40,10 @@ export const clientEvents = {
   get_all_chat_list: announce,
   send_message: send,
   send_message_new_chat: send,
+  resume,
+  mark_read: mark,
   connect_user: z.object({}),
+  ping: z.object({}),
 } as const;
 
 export type ClientEvent = keyof typeof clientEvents;
@@ -45,7 +58,17 @@ const delivered = z.object({
   TIME_STAMP: z.iso.datetime({ precision: 3 }),
   PROFILE_PIC: z.string(),
 });
-const announced = z.object({ status_code: z.literal(200), message: z.string(), chats: chatList });
+/** The reply to a sender; DUPLICATE when the message had been sent before. */
+const acknowledged = delivered.extend({
+  status_code: z.literal(200),
+  DUPLICATE: z.literal(true).optional(),
+});
+const announced = z.object({
+  status_code: z.literal(200),
+  message: z.string(),
+  EPOCH: z.string(),
+  chats: chatList,
+});
 const ok = z.object({ status_code: z.literal(200), message: z.string() });
 /** What the client in use shows in the open chat when a `send_message` failed. */
 const serverNotice = z.object({
@@ -62,13 +85,28 @@ export const serverEvents = {
   wants_all_his_chats: z.union([announced, errorReply]),
   get_all_messages: z.union([announced, errorReply]),
   get_all_chat_list: z.union([announced, errorReply]),
-  send_message: z.union([
-    delivered.extend({ status_code: z.literal(200) }),
-    delivered,
-    errorReply.extend({ content: serverNotice }),
+  send_message: z.union([acknowledged, delivered, errorReply.extend({ content: serverNotice })]),
+  send_message_new_chat: z.union([acknowledged, errorReply]),
+  resume: z.union([
+    ok.extend({ EPOCH: z.string(), RESET: z.literal(true).optional() }),
+    z.object({
+      GROUP_ID: z.string(),
+      GAP: z.literal(true),
+      FROM: z.number().int().positive(),
+      TO: z.number().int().positive(),
+    }),
+    errorReply,
   ]),
-  send_message_new_chat: z.union([delivered.extend({ status_code: z.literal(200) }), errorReply]),
+  mark_read: z.union([
+    z.object({
+      status_code: z.literal(200).optional(),
+      GROUP_ID: z.union([z.string(), z.number()]),
+      MESSAGE_ID: z.number().int().min(0),
+    }),
+    errorReply,
+  ]),
   connect_user: z.union([ok, errorReply]),
+  ping: z.union([ok, errorReply]),
   chat_changed: z.union([
     z.object({
       GROUP_ID: z.string(),

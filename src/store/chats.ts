@@ -3,14 +3,14 @@ import { and, asc, count, desc, eq, inArray, isNotNull, ne, sql } from 'drizzle-
 import type { ChatRef, ChatView } from '../protocol/entities.ts';
 import { accounts, chats, members, messages } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
-import type { ChatHead, ChatStore, Emit, MemberOutcome } from './store.ts';
+import type { ChatHead, ChatStore, Emit, MarkStore, MemberOutcome } from './store.ts';
 
 /** The other account of a direct chat, seen by `members.uid`. */
 const otherUid = sql<
   number | null
 >`CASE WHEN ${chats.lowUid} = ${members.uid} THEN ${chats.highUid} ELSE ${chats.lowUid} END`;
 
-export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: string): ChatStore {
+export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: string): ChatStore & MarkStore {
   const { reader } = driver;
   const listOf = () =>
     reader
@@ -132,6 +132,29 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
         (outcome) => {
           if (outcome === 'done') emit({ kind: 'left', uid: actorUid, groupId });
         },
+      ),
+
+    markRead: (uid, ref, seq) =>
+      driver.write(
+        async (tx) => {
+          const chat = await tx
+            .select({ id: chats.id, lastSeq: chats.lastSeq, readSeq: members.readSeq })
+            .from(chats)
+            .innerJoin(members, and(eq(members.chatId, chats.id), eq(members.uid, uid)))
+            .where(isChat(uid, ref))
+            .get();
+          if (!chat) return null;
+          const mark = Math.max(chat.readSeq, Math.min(seq, chat.lastSeq));
+          if (mark > chat.readSeq) {
+            await tx
+              .update(members)
+              .set({ readSeq: mark })
+              .where(and(eq(members.chatId, chat.id), eq(members.uid, uid)));
+          }
+          return mark;
+        },
+        undefined,
+        { keepsVersion: true },
       ),
 
     listChats: async (uid) => (await list.all({ uid })).map(viewOf),

@@ -1,10 +1,12 @@
 // Puts the store together: one database file, the default group made sure of.
+import { randomUUID } from 'node:crypto';
 import { createAccountStore } from './accounts.ts';
 import { createChatStore } from './chats.ts';
 import { createCodeStore } from './codes.ts';
 import { createMessageStore } from './messages.ts';
+import { installation } from './schema.ts';
 import { createSessionStore } from './sessions.ts';
-import { openDatabase } from './sqlite.ts';
+import { type Driver, openDatabase } from './sqlite.ts';
 import type { Emit, Store } from './store.ts';
 
 export interface StoreOptions {
@@ -21,14 +23,25 @@ export interface StoreOptions {
  */
 export async function openStore({ path, defaultGroup, emit, clock }: StoreOptions): Promise<Store> {
   const driver = openDatabase(path);
+  const epoch = await findOrMakeEpoch(driver);
   const store: Store = {
     ...createAccountStore(driver, emit, defaultGroup.groupId),
     ...createSessionStore(driver),
     ...createCodeStore(driver),
     ...createChatStore(driver, emit, defaultGroup.groupId),
     ...createMessageStore(driver),
+    epoch,
     close: () => driver.close(),
   };
   await store.ensureDefaultGroup({ ...defaultGroup, now: clock() });
   return store;
+}
+
+async function findOrMakeEpoch(driver: Driver): Promise<string> {
+  return driver.write(async (tx) => {
+    await tx.insert(installation).values({ id: 1, epoch: randomUUID() }).onConflictDoNothing();
+    const row = await tx.select().from(installation).get();
+    if (!row) throw new Error('the installation row could not be made');
+    return row.epoch;
+  });
 }

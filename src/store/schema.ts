@@ -78,6 +78,15 @@ export const messages = sqliteTable(
     senderUid: integer('sender_uid').notNull(),
     body: text('body').notNull(),
     sentAt: integer('sent_at').notNull(),
+    /** The sender's own id of the message, unique per sender: a repeat is found by it. */
+    clientMessageId: text('client_message_id'),
   },
   (table) => [primaryKey({ columns: [table.chatId, table.seq] })],
 );
+
+/** One row: what this installation is. */
+export const installation = sqliteTable('installation', {
+  id: integer('id').primaryKey(),
+  /** Random; another one after a restore, because positions may then repeat. */
+  epoch: text('epoch').notNull(),
+});

@@ -3,11 +3,17 @@ import { Database, SQLiteError } from 'bun:sqlite';
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite';
 import { AppError } from '../errors.ts';
 import firstMigration from './migrations/0001_first.sql' with { type: 'text' };
+import deliveryMigration from './migrations/0002_delivery.sql' with { type: 'text' };
 
 export type Queries = BunSQLiteDatabase;
 
 /** Every migration in order; a database's `user_version` says how many it has. */
-const migrations: readonly string[] = [firstMigration];
+const migrations: readonly string[] = [firstMigration, deliveryMigration];
+
+export interface WriteOptions {
+  /** Says that this write changes no account and no membership, so `version` may stay. */
+  readonly keepsVersion?: boolean;
+}
 
 export interface Driver {
   /** Sees only what is committed. */
@@ -20,7 +26,16 @@ export interface Driver {
    * after COMMIT and before the next transaction begins: what it tells others is told in the order of the log.
    * @throws AppError `unavailable` when the disk is full or another process holds the file
    */
-  write<T>(body: (writer: Queries) => Promise<T>, committed?: (result: T) => void): Promise<T>;
+  write<T>(
+    body: (writer: Queries) => Promise<T>,
+    committed?: (result: T) => void,
+    options?: WriteOptions,
+  ): Promise<T>;
+  /**
+   * Changes with every write that may have changed who is in which chat or what anybody is called, by this process or
+   * another. Read inside a transaction, it says whether what was remembered from an earlier one is still true.
+   */
+  version(): string;
   /** Waits for the queued transactions, then closes both connections. */
   close(): Promise<void>;
 }
@@ -42,20 +57,30 @@ export function openDatabase(path: string): Driver {
   const readClient = new Database(path, { readonly: true, strict: true });
   readClient.run('PRAGMA busy_timeout = 1000');
   const writer = drizzle(client);
+  // Changes when another process (a command) has written: https://sqlite.org/pragma.html#pragma_data_version
+  const foreignVersion = client.query<{ data_version: number }, []>('PRAGMA data_version');
+  let version = 0;
   let tail: Promise<unknown> = Promise.resolve();
 
   return {
     reader: drizzle(readClient),
     writer,
-    write(body, committed) {
+    write(body, committed, { keepsVersion = false } = {}) {
       const run = tail.then(async () => {
-        const result = await inTransaction(client, () => body(writer));
-        committed?.(result);
-        return result;
+        try {
+          const result = await inTransaction(client, () => body(writer));
+          if (!keepsVersion) version += 1;
+          tell(committed, result);
+          return result;
+        } catch (error) {
+          version += 1; // what was remembered in a transaction that was rolled back is not true either
+          throw error;
+        }
       });
       tail = run.catch(() => undefined); // the caller has the error; the next in the queue must start all the same
       return run;
     },
+    version: () => `${version} ${foreignVersion.get()?.data_version}`,
     async close() {
       await tail;
       client.run('PRAGMA wal_checkpoint(TRUNCATE)'); // leaves everything in the one file
@@ -63,6 +88,15 @@ export function openDatabase(path: string): Driver {
       client.close();
     },
   };
+}
+
+/** What is committed stays so: a listener that throws must not look like a write that failed. */
+function tell<T>(committed: ((result: T) => void) | undefined, result: T): void {
+  try {
+    committed?.(result);
+  } catch (error) {
+    void Promise.reject(error); // logged by the handler of unhandled rejections
+  }
 }
 
 async function inTransaction<T>(client: Database, body: () => Promise<T>): Promise<T> {

@@ -171,11 +171,15 @@ export interface MessageDraft {
   /** Make the direct chat if it does not exist. */
   readonly mayCreateChat: boolean;
   readonly sentAt: number;
+  /** The sender's own id of it; a repeat is not appended again. */
+  readonly clientMessageId: string | null;
 }
 
 export type AppendOutcome =
   | { readonly kind: 'appended'; readonly message: Message; readonly created: DirectChat | null }
-  | { readonly kind: 'not_member' | 'no_chat' | 'no_person' };
+  /** Sent before with the same id and content: the first result. */
+  | { readonly kind: 'repeated'; readonly message: Message }
+  | { readonly kind: 'not_member' | 'no_chat' | 'no_person' | 'other_content' };
 
 /** A direct chat that a first message just made. */
 export interface DirectChat {
@@ -202,6 +206,13 @@ export interface MessageStore {
   ): Promise<Message[] | null>;
 }
 
-export interface Store extends AccountStore, ChatStore, MessageStore {
+export interface MarkStore {
+  /** Moves the read mark of one of the asker's chats forward, never beyond its end; the mark now, null when not a member. */
+  markRead(uid: number, ref: ChatRef, seq: number): Promise<number | null>;
+}
+
+export interface Store extends MarkStore, AccountStore, ChatStore, MessageStore {
+  /** What clients know this history by; another one after a restore. */
+  readonly epoch: string;
   close(): Promise<void>;
 }

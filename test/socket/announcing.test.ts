@@ -26,7 +26,7 @@ test('each of the three events announces and is answered on its own name with th
     expect(reply).toEqual({
       event,
       id: 7,
-      data: { status_code: 200, message: expect.any(String), chats: body.chats },
+      data: { status_code: 200, message: expect.any(String), EPOCH: expect.any(String), chats: body.chats },
     });
     expect((await socket.say('I am announced', group)).data.status_code).toBe(200);
   }

@@ -148,11 +148,14 @@ test('of two who write at once every receiver sees ascending ids without a hole 
     for (const writer of [hers, his]) writer.send('send_message', { MESSAGE: `m${id}`, GROUP_ID: team });
     if (id % 10 === 0) await Bun.sleep(0);
   }
-  // A writer sees the other's as pushes and its own as replies: together the whole log, in order.
+  // A writer has its own as replies, which come before the pushes of their turn: each kind in order, together the log.
   for (const socket of [hers, his, theirs]) {
-    const ids: number[] = [];
-    while (ids.length < 2 * each) ids.push((await socket.next()).data.MESSAGE_ID);
-    expect(ids).toEqual(count(2 * each));
+    const frames: Frame[] = [];
+    while (frames.length < 2 * each) frames.push(await socket.next());
+    const ids = (isReply: boolean) =>
+      frames.filter(({ data }) => (data.status_code === 200) === isReply).map(({ data }) => data.MESSAGE_ID);
+    for (const kind of [ids(true), ids(false)]) expect(kind).toEqual([...kind].sort((a, b) => a - b));
+    expect([...ids(true), ...ids(false)].sort((a, b) => a - b)).toEqual(count(2 * each));
     expect(await socket.rest()).toEqual([]);
   }
 });

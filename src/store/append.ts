@@ -1,0 +1,216 @@
+// Appending to the message log in SQLite: the hot path, which looks nothing up twice.
+import { and, eq, isNotNull, sql } from 'drizzle-orm';
+import type { ChatRef } from '../protocol/entities.ts';
+import { accounts, chats, members, messages } from './schema.ts';
+import type { Driver, Queries } from './sqlite.ts';
+import type { AppendOutcome, DirectChat, MessageDraft, MessageStore, Person } from './store.ts';
+
+/** A chat's end, as far as this transaction has come. */
+interface LogEnd {
+  readonly id: number;
+  seq: number;
+  /** ms since the epoch of the newest message */
+  sentAt: number;
+}
+
+/**
+ * What the hot path remembers of the tables. It is thrown away whenever the driver's version says that a membership or
+ * an account may have changed, so that it is never asked about what is no longer true.
+ */
+interface Memory {
+  version: string;
+  /** Chats by the name their members use, only for accounts that are members. */
+  readonly memberships: Map<string, LogEnd>;
+  readonly chats: Map<number, LogEnd>;
+  readonly people: Map<number, Person>;
+  /** Chats that this transaction appended to. */
+  readonly moved: Set<LogEnd>;
+}
+
+export function createAppend(driver: Driver): MessageStore['appendMessages'] {
+  const statements = prepare(driver.writer);
+  const memory: Memory = {
+    version: '',
+    memberships: new Map(),
+    chats: new Map(),
+    people: new Map(),
+    moved: new Set(),
+  };
+  return async (drafts, committed) => {
+    await driver.write(
+      async (tx) => {
+        forgetIfStale(memory, driver.version());
+        const outcomes: AppendOutcome[] = [];
+        for (const draft of drafts) outcomes.push(await append(tx, statements, memory, draft));
+        // Once per chat, however many messages it got.
+        for (const { id, seq, sentAt } of memory.moved)
+          await statements.advance.run({ chatId: id, seq, sentAt });
+        memory.moved.clear();
+        return outcomes;
+      },
+      committed,
+      { keepsVersion: true },
+    );
+  };
+}
+
+function forgetIfStale(memory: Memory, version: string): void {
+  if (memory.version === version && memory.memberships.size < 100_000) return;
+  memory.version = version;
+  memory.memberships.clear();
+  memory.chats.clear();
+  memory.people.clear();
+  memory.moved.clear();
+}
+
+async function append(
+  tx: Queries,
+  statements: Statements,
+  memory: Memory,
+  draft: MessageDraft,
+): Promise<AppendOutcome> {
+  const { senderUid, ref, body, sentAt, clientMessageId } = draft;
+  const sender = await findSender(statements, memory, senderUid);
+  if (!sender) return { kind: 'not_member' };
+  let created: DirectChat | null = null;
+  let found = await findChat(statements, memory, senderUid, ref);
+  if (found === 'no_chat' && ref.kind === 'direct' && draft.mayCreateChat) {
+    created = await createDirect(tx, statements, sender, ref.otherUid, sentAt);
+    if (!created) return { kind: 'no_person' };
+    found = await findChat(statements, memory, senderUid, ref);
+  }
+  if (typeof found === 'string') return { kind: found };
+  const repeated = clientMessageId && (await findRepeated(statements, sender, draft, found));
+  if (repeated) return repeated;
+  const seq = found.seq + 1;
+  await statements.insert.run({ chatId: found.id, seq, senderUid, body, sentAt, clientMessageId });
+  found.seq = seq;
+  found.sentAt = sentAt;
+  memory.moved.add(found);
+  const message = { seq, senderUid, senderName: sender.name, senderPicture: sender.picture, body, sentAt };
+  return { kind: 'appended', message, created };
+}
+
+/** The first result of a message that was sent before: the same id with another content is a conflict. */
+async function findRepeated(
+  statements: Statements,
+  sender: Person,
+  { senderUid, body, clientMessageId }: MessageDraft,
+  chat: LogEnd,
+): Promise<AppendOutcome | null> {
+  const first = await statements.repeated.get({ senderUid, clientMessageId });
+  if (!first) return null;
+  if (first.chatId !== chat.id || first.body !== body) return { kind: 'other_content' };
+  const { seq, sentAt } = first;
+  const message = { seq, senderUid, senderName: sender.name, senderPicture: sender.picture, body, sentAt };
+  return { kind: 'repeated', message };
+}
+
+async function findSender(statements: Statements, memory: Memory, uid: number): Promise<Person | undefined> {
+  const known = memory.people.get(uid);
+  if (known) return known;
+  const person = await statements.person.get({ uid });
+  if (person) memory.people.set(uid, person);
+  return person;
+}
+
+async function findChat(
+  statements: Statements,
+  memory: Memory,
+  uid: number,
+  ref: ChatRef,
+): Promise<LogEnd | 'no_chat' | 'not_member'> {
+  const key = ref.kind === 'group' ? `${uid} ${ref.groupId}` : `${uid} with ${ref.otherUid}`;
+  const known = memory.memberships.get(key);
+  if (known) return known;
+  const row = await lookUp(statements, uid, ref);
+  if (!row) return 'no_chat';
+  if (row.memberUid === null) return 'not_member';
+  const chat = memory.chats.get(row.id) ?? { id: row.id, seq: row.lastSeq, sentAt: 0 };
+  memory.chats.set(row.id, chat);
+  memory.memberships.set(key, chat);
+  return chat;
+}
+
+function lookUp(statements: Statements, uid: number, ref: ChatRef) {
+  if (ref.kind === 'group') return statements.group.get({ uid, groupId: ref.groupId });
+  const [low, high] = [Math.min(uid, ref.otherUid), Math.max(uid, ref.otherUid)];
+  return statements.direct.get({ uid, low, high });
+}
+
+async function createDirect(
+  tx: Queries,
+  statements: Statements,
+  sender: Person,
+  otherUid: number,
+  now: number,
+): Promise<DirectChat | null> {
+  const other = await statements.person.get({ uid: otherUid });
+  if (!other) return null;
+  const [lowUid, highUid] = [Math.min(sender.uid, otherUid), Math.max(sender.uid, otherUid)];
+  const chat = await tx
+    .insert(chats)
+    .values({ lowUid, highUid, name: '', picture: '', createdAt: now })
+    .returning({ id: chats.id })
+    .get();
+  const people = [...new Set([lowUid, highUid])];
+  await tx
+    .insert(members)
+    .values(people.map((uid) => ({ chatId: chat.id, uid, role: 'member' as const, joinedAt: now })));
+  return { people: [sender, other], createdAt: now };
+}
+
+type Statements = ReturnType<typeof prepare>;
+
+/** Prepared once: a freshly built query costs 20 to 40 times a prepared one. */
+function prepare(writer: Queries) {
+  const placeholder = sql.placeholder;
+  const chatOf = () =>
+    writer
+      .select({ id: chats.id, lastSeq: chats.lastSeq, memberUid: members.uid })
+      .from(chats)
+      .leftJoin(members, and(eq(members.chatId, chats.id), eq(members.uid, placeholder('uid'))));
+  return {
+    group: chatOf()
+      .where(eq(chats.groupId, placeholder('groupId')))
+      .prepare(),
+    direct: chatOf()
+      .where(and(eq(chats.lowUid, placeholder('low')), eq(chats.highUid, placeholder('high'))))
+      .prepare(),
+    person: writer
+      .select({
+        uid: accounts.uid,
+        name: sql<string>`${accounts.firstName} || ' ' || ${accounts.lastName}`,
+        picture: accounts.picture,
+      })
+      .from(accounts)
+      .where(and(eq(accounts.uid, placeholder('uid')), isNotNull(accounts.verifiedAt)))
+      .prepare(),
+    repeated: writer
+      .select({ chatId: messages.chatId, seq: messages.seq, body: messages.body, sentAt: messages.sentAt })
+      .from(messages)
+      .where(
+        and(
+          eq(messages.senderUid, placeholder('senderUid')),
+          eq(messages.clientMessageId, placeholder('clientMessageId')),
+        ),
+      )
+      .prepare(),
+    insert: writer
+      .insert(messages)
+      .values({
+        chatId: placeholder('chatId'),
+        seq: placeholder('seq'),
+        senderUid: placeholder('senderUid'),
+        body: placeholder('body'),
+        sentAt: placeholder('sentAt'),
+        clientMessageId: placeholder('clientMessageId'),
+      })
+      .prepare(),
+    advance: writer
+      .update(chats)
+      .set({ lastSeq: sql`${placeholder('seq')}`, lastMessageAt: sql`${placeholder('sentAt')}` })
+      .where(eq(chats.id, placeholder('chatId')))
+      .prepare(),
+  };
+}
