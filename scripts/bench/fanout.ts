@@ -78,8 +78,8 @@ function row(
     members,
     target,
     acked.toFixed(0),
-    (acked / of('raw', 'acksPerSecond')).toFixed(2),
-    (acked / of('socketio', 'acksPerSecond')).toFixed(1),
+    ratio(acked / of('raw', 'acksPerSecond'), 2),
+    ratio(acked / of('socketio', 'acksPerSecond'), 1),
     of(target, 'deliveriesPerSecond').toFixed(0),
     of(target, 'ackP50Ms').toFixed(2),
     of(target, 'ackP99Ms').toFixed(2),
@@ -89,4 +89,9 @@ function row(
     worst('disordered'),
     of(target, 'loadCpu').toFixed(2),
   ];
+}
+
+/** A target that was left out has no ratio to it. */
+function ratio(value: number, digits: number): string {
+  return Number.isNaN(value) ? '-' : value.toFixed(digits);
 }
