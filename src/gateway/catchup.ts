@@ -40,7 +40,10 @@ export class CatchUp {
    */
   async replay(socket: Socket, actor: Actor, cursors: Cursors): Promise<void> {
     const ends = new Map(
-      (await this.deps.listChats(actor)).map(({ ref, lastSeq }) => [chatIdFor(actor.uid, ref), lastSeq]),
+      (await this.inTurn(() => this.deps.listChats(actor))).map(({ ref, lastSeq }) => [
+        chatIdFor(actor.uid, ref),
+        lastSeq,
+      ]),
     );
     for (const [groupId, cursor] of Object.entries(cursors)) {
       const ref = readChatId(groupId, actor.uid);
@@ -61,15 +64,20 @@ export class CatchUp {
       position = end - limits.historyPageDefault;
       socket.send(pushFrame('resume', { GROUP_ID: groupId, GAP: true, FROM: after + 1, TO: position }));
     }
+    // A slow reader is waited for outside the turns: it must not keep others from theirs.
     while (position < end && (await roomToSend(socket))) {
-      const page = { before: null, after: position, limit: limits.historyPageMax };
-      const { messages } = await this.deps.messages.list(actor, groupId, page);
-      for (const message of messages) socket.send(pushFrame('send_message', messageOnWire(groupId, message)));
-      const last = messages.at(-1);
-      if (!last) return;
-      position = last.seq;
-      await nextTurn();
+      const last = await this.inTurn(() => this.#sendPage(socket, actor, groupId, position));
+      if (last === null) return;
+      position = last;
     }
+  }
+
+  /** Pushes the page after a position; returns the last position in it, null when there is none. */
+  async #sendPage(socket: Socket, actor: Actor, groupId: string, after: number): Promise<number | null> {
+    const page = { before: null, after, limit: limits.historyPageMax };
+    const { messages } = await this.deps.messages.list(actor, groupId, page);
+    for (const message of messages) socket.send(pushFrame('send_message', messageOnWire(groupId, message)));
+    return messages.at(-1)?.seq ?? null;
   }
 }
 
@@ -84,5 +92,6 @@ async function roomToSend(socket: Socket): Promise<boolean> {
     if (socket.getBufferedAmount() < catchUpLimits.bufferedBytes) return true;
     await Bun.sleep(catchUpLimits.drainWaitMs);
   }
+  socket.terminate(); // what has a hole must not go on: it resumes from where it is
   return false;
 }

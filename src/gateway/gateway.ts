@@ -164,7 +164,7 @@ export class Gateway implements Handlers {
     const { epoch } = this.deps;
     if (!actor) throw notAnnounced();
     if (EPOCH !== epoch) return reply({ message: 'Load the chats anew.', EPOCH: epoch, RESET: true });
-    await this.#catchUp.inTurn(() => this.#catchUp.replay(socket, actor, CURSORS));
+    await this.#catchUp.replay(socket, actor, CURSORS);
     reply({ message: 'OK', EPOCH: epoch });
   }
 

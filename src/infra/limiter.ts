@@ -49,6 +49,7 @@ export function createLimiter(enabled: boolean): Limiter {
  */
 export class Bucket {
   readonly #allowedAt = new Map<string | number, number>();
+  #forgotAt = 0;
 
   constructor(
     private readonly rate: { perSecond: number; burst: number },
@@ -63,11 +64,13 @@ export class Bucket {
     const waitMs = allowedAt - now - interval * (this.rate.burst - 1);
     if (waitMs > 0) return waitMs;
     this.#allowedAt.set(key, allowedAt + interval);
-    if (this.#allowedAt.size > 10_000) this.#forgetFull(now);
+    if (this.#allowedAt.size > 10_000 && now - this.#forgotAt > 10_000) this.#forgetFull(now);
     return 0;
   }
 
+  /** Looks at every key, so it is done now and then, not at every take. */
   #forgetFull(now: number): void {
+    this.#forgotAt = now;
     for (const [key, allowedAt] of this.#allowedAt) if (allowedAt <= now) this.#allowedAt.delete(key);
   }
 }
