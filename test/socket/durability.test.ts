@@ -1,93 +1,23 @@
 // The server as a process of its own that is killed or told to stop: acknowledged means on disk, and it is soon back.
 import { afterEach, beforeEach, expect, test } from 'bun:test';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join as joinPath } from 'node:path';
-import type { Subprocess } from 'bun';
 import { join, makeGroup, type Person } from '../support/people.ts';
-import { entry, TestServer } from '../support/server.ts';
+import { ServerProcess } from '../support/process.ts';
 import { RawSocket, TestSocket } from '../support/socket.ts';
 
-/** `bun run src/index.ts` on a fixed port with a data folder of its own. */
-class ServerProcess {
-  readonly url: string;
-  #child: Subprocess | null = null;
-
-  constructor(
-    private readonly dataDir: string,
-    private readonly port: number,
-  ) {
-    this.url = `http://127.0.0.1:${port}`;
-  }
-
-  /** Starts it and waits until it answers. */
-  async start(): Promise<void> {
-    const { PATH = '', HOME = '' } = process.env;
-    const env = { PATH, HOME, PORT: String(this.port), HOST: '127.0.0.1', DATA_DIR: this.dataDir };
-    this.#child = Bun.spawn([process.execPath, 'run', entry], {
-      env: { ...env, RATE_LIMITS: 'off', LOG_LEVEL: 'error' },
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
-    for (const deadline = Date.now() + 10_000; Date.now() < deadline; ) {
-      const alive = await fetch(`${this.url}/uptime`).then(
-        ({ ok }) => ok,
-        () => false,
-      );
-      if (alive) return;
-      await Bun.sleep(10);
-    }
-    throw new Error('the server process does not answer');
-  }
-
-  /** Sends a signal and waits for the end. */
-  async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
-    this.#child?.kill(signal);
-    await this.#child?.exited;
-    return this.#child?.exitCode ?? null;
-  }
-
-  async post(path: string, body: unknown) {
-    const headers = { 'content-type': 'application/json' };
-    const answer = await fetch(this.url + path, { method: 'POST', headers, body: JSON.stringify(body) });
-    // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
-    return (await answer.json()) as any;
-  }
-
-  /** The positions that a chat's history has on disk. */
-  async history({ uid, cookie }: Person, groupId: string): Promise<number[]> {
-    const ids: number[] = [];
-    for (;;) {
-      const page = { UID: uid, COOKIE: cookie, GROUP_ID: groupId, AFTER: ids.at(-1) ?? 0, LIMIT: 100 };
-      const { groups_messages } = await this.post('/get_old_messages', page);
-      const more = Object.keys(groups_messages[groupId]).map(Number);
-      if (more.length === 0) return ids;
-      ids.push(...more);
-    }
-  }
-}
-
 let server: ServerProcess;
-let dataDir: string;
 let alice: Person;
 let bob: Person;
 let team: string;
 
 beforeEach(async () => {
-  dataDir = mkdtempSync(joinPath(tmpdir(), 'chat-test-'));
-  const prepared = await TestServer.start();
-  [alice, bob] = await Promise.all([join(prepared, 'Alice'), join(prepared, 'Bob')]);
-  team = await makeGroup(prepared, alice, [bob]);
-  const port = Number(new URL(prepared.url).port);
-  await prepared.running.stop();
-  cpSync(prepared.dataDir, dataDir, { recursive: true });
-  rmSync(prepared.dataDir, { recursive: true });
-  server = new ServerProcess(dataDir, port);
-  await server.start();
+  const { server: started, made } = await ServerProcess.prepared(async (inside) => {
+    const [one, other] = await Promise.all([join(inside, 'Alice'), join(inside, 'Bob')]);
+    return { one, other, team: await makeGroup(inside, one, [other]) };
+  });
+  server = started;
+  [alice, bob, team] = [made.one, made.other, made.team];
 });
-afterEach(async () => {
-  await server.end('SIGKILL');
-  rmSync(dataDir, { recursive: true });
-});
+afterEach(() => server.remove());
 
 const ascending = (ids: readonly number[]) => Array.from(ids, (_, index) => index + 1);
 
