@@ -16,6 +16,8 @@ export interface ChatMessage {
 
 export class ChatLog {
   readonly #held = new Map<number, ChatMessage>();
+  /** The newest position that is known to exist. */
+  #end = 0;
 
   /** `cursor`: position of the newest message let through; null when it is not known yet. */
   constructor(
@@ -23,17 +25,23 @@ export class ChatLog {
     private readonly deliver: (message: ChatMessage) => void,
   ) {}
 
-  /** Takes a message; returns whether something before it is missing. */
-  take(message: ChatMessage): boolean {
+  /** Takes a message: lets it through, holds it until what is before it has come, or drops it as one it had. */
+  take(message: ChatMessage): void {
     this.cursor ??= message.id - 1;
     if (message.id > this.cursor) this.#held.set(message.id, message);
     this.#drain();
-    return this.#held.size > 0;
   }
 
-  /** The first position that is held back, null when none is. */
-  get heldFrom(): number | null {
-    return this.#held.size === 0 ? null : Math.min(...this.#held.keys());
+  /** Says that there are messages up to this position. */
+  expect(position: number): void {
+    this.#end = Math.max(this.#end, position);
+  }
+
+  /** What is missing between the messages that are here, both ends exclusive; null when nothing is. */
+  get gap(): { after: number; before: number } | null {
+    const after = this.cursor ?? this.#end;
+    if (this.#held.size > 0) return { after, before: Math.min(...this.#held.keys()) };
+    return after < this.#end ? { after, before: this.#end + 1 } : null;
   }
 
   /** Gives up what is missing before `position`: it exists no more. */

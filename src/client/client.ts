@@ -15,6 +15,8 @@ export interface ClientOptions {
   readonly token: string;
   /** Names this device; two clients of one login need different ones to both get pushes. */
   readonly clientId?: string;
+  /** The WebSocket of runtimes that have no global one (Node before 22), such as the package `ws`. */
+  readonly webSocket?: typeof WebSocket;
 }
 
 export interface ClientEvents {
@@ -60,6 +62,8 @@ export class ChatClient {
   readonly #outbox = new Map<string, Outgoing>();
   readonly #listeners: { [Name in keyof ClientEvents]?: Set<ClientEvents[Name]> } = {};
   readonly #filling = new Set<string>();
+  /** Whether the server asked to wait with what is in the outbox. */
+  #waiting = false;
   #socket: WebSocket | null = null;
   #epoch = '';
   #tries = 0;
@@ -82,11 +86,17 @@ export class ChatClient {
     if (this.#socket) return;
     this.#setState('connecting');
     const path = `/ws${this.options.clientId ? `/${encodeURIComponent(this.options.clientId)}` : ''}`;
-    const socket = new WebSocket(this.options.url.replace(/^http/, 'ws').replace(/\/$/, '') + path);
+    const { url, webSocket: Socket = WebSocket } = this.options;
+    const socket = new Socket(url.replace(/^http/, 'ws').replace(/\/$/, '') + path);
     this.#socket = socket;
+    this.#later(answerMs, () => {
+      if (this.state === 'connecting' && this.#socket === socket) this.#abandon(socket);
+    });
     socket.onopen = () => {
       const { uid: UID, token: TOKEN } = this.options;
-      this.#push('wants_all_his_chats', { UID, TOKEN });
+      const had = this.#epoch === '' ? {} : { EPOCH: this.#epoch, CURSORS: this.cursors() };
+      if (this.#epoch !== '') this.#setState('catching_up');
+      this.#push('wants_all_his_chats', { UID, TOKEN, ...had });
       this.#later(heartbeatMs, () => this.#beat());
     };
     socket.onmessage = ({ data }) => this.#receive(String(data));
@@ -155,56 +165,62 @@ export class ChatClient {
     this.#lastHeardAt = Date.now();
     const { event, id, data } = JSON.parse(frame) as { event: string; id?: string; data: Json };
     if (event === 'wants_all_his_chats') this.#announced(data);
-    else if (event === 'resume') this.#resumed(data);
     else if (typeof id === 'string' && this.#outbox.has(id)) this.#settled(id, data);
     else if (event === 'send_message' && data.status_code === undefined) this.#take(messageOf(data));
-    else if (event === 'chat_changed' || (event === 'mark_read' && data.status_code === undefined)) {
-      if (data.REMOVED) this.#logs.delete(String(data.GROUP_ID));
-      this.#emit('changed', event, data);
-    }
+    else if (event === 'chat_changed') this.#changed(data);
+    else if (event === 'mark_read' && data.status_code === undefined) this.#emit('changed', event, data);
   }
 
   #announced(data: Json): void {
-    if (data.status_code !== 200) {
-      this.#stop();
-      return;
-    }
+    if (data.status_code === 401)
+      this.#stop(); // logged out
+    else if (data.status_code !== 200) this.#socket?.close(4000); // busy: tried again later
+    if (data.status_code !== 200) return;
     const chats = data.chats as Record<string, Json>;
-    const epoch = String(data.EPOCH);
-    const begun = this.#epoch === epoch;
-    if (this.#epoch !== '' && !begun) {
+    const begun = this.#epoch !== '' && !data.RESET;
+    if (data.RESET) {
       this.#logs.clear();
       this.#emit('reset');
     }
-    this.#epoch = epoch;
+    this.#epoch = String(data.EPOCH);
+    for (const groupId of this.#logs.keys()) if (!Object.hasOwn(chats, groupId)) this.#logs.delete(groupId);
     for (const [groupId, { KIND, LAST_MESSAGE_ID }] of Object.entries(chats)) {
       if (this.#logs.has(groupId)) continue;
       // Somebody who wrote for the first time while this client was away is heard from the first message on.
-      this.#logs.set(groupId, this.#newLog(begun && KIND === 'direct' ? 0 : Number(LAST_MESSAGE_ID)));
+      const log = this.#newLog(begun && KIND === 'direct' ? 0 : Number(LAST_MESSAGE_ID));
+      this.#logs.set(groupId, log);
+    }
+    for (const [groupId, log] of this.#logs) {
+      log.expect(Number(chats[groupId]?.LAST_MESSAGE_ID));
+      if (log.gap) void this.#fill(groupId);
     }
     this.#emit('chats', chats);
-    if (!begun) this.#online();
-    else {
-      this.#setState('catching_up');
-      this.#push('resume', { EPOCH: epoch, CURSORS: onlyChats(this.cursors(), chats) });
-    }
+    this.#online();
   }
 
-  #resumed(data: Json): void {
-    if (data.GAP) return; // the newest page follows and is held until what is before it was fetched
-    if (data.status_code === 200) this.#online();
-    else this.#socket?.close(4000);
+  /** A chat that is joined is followed from here on; one that is left is forgotten. */
+  #changed(data: Json): void {
+    const groupId = String(data.GROUP_ID);
+    if (data.REMOVED) this.#logs.delete(groupId);
+    else if (!this.#logs.has(groupId)) this.#logs.set(groupId, this.#newLog(Number(data.LAST_MESSAGE_ID)));
+    this.#emit('changed', 'chat_changed', data);
   }
 
   #online(): void {
     this.#tries = 0;
     this.#setState('online');
-    for (const id of this.#outbox.keys()) this.#transmit(id);
+    this.#transmitAll();
+  }
+
+  /** Sends what is not acknowledged, in its order; what the server has already is answered with the first result. */
+  #transmitAll(): void {
+    this.#waiting = false;
+    if (this.state === 'online') for (const id of this.#outbox.keys()) this.#transmit(id);
   }
 
   #transmit(id: string): void {
     const outgoing = this.#outbox.get(id);
-    if (outgoing) this.#push(outgoing.event, outgoing.data, id);
+    if (outgoing && !this.#waiting) this.#push(outgoing.event, outgoing.data, id);
   }
 
   #settled(id: string, data: Json): void {
@@ -212,7 +228,7 @@ export class ChatClient {
     if (!outgoing) return;
     const status = Number(data.status_code);
     if (status === 401) this.#socket?.close(4000);
-    else if (status === 429 || status === 503) this.#later(1000 + backoffMs(2), () => this.#transmit(id));
+    else if (status === 429 || status === 503) this.#hold();
     else {
       this.#outbox.delete(id);
       if (status === 200) outgoing.resolve(messageOf(data));
@@ -221,10 +237,18 @@ export class ChatClient {
     }
   }
 
+  /** The server asks to wait: nothing is sent for a while, so that what was refused is not overtaken. */
+  #hold(): void {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    this.#later(1000 + backoffMs(2), () => this.#transmitAll());
+  }
+
   #take(message: ChatMessage): void {
     const log = this.#logs.get(message.groupId) ?? this.#newLog(null);
     this.#logs.set(message.groupId, log);
-    if (log.take(message)) this.#later(gapMs, () => void this.#fill(message.groupId));
+    log.take(message);
+    if (log.gap) this.#later(gapMs, () => void this.#fill(message.groupId));
   }
 
   /** Fetches what is missing before a held message, page by page. */
@@ -234,11 +258,11 @@ export class ChatClient {
     try {
       for (;;) {
         const log = this.#logs.get(groupId);
-        const end = log?.heldFrom ?? null;
-        if (!log || end === null) return;
-        const page = await this.history(groupId, { after: log.cursor ?? 0, before: end, limit: pageSize });
+        const gap = log?.gap;
+        if (!log || !gap) return;
+        const page = await this.history(groupId, { ...gap, limit: pageSize });
         for (const message of page) log.take(message);
-        if (page.length === 0) log.skipTo(end);
+        if (page.length === 0) log.skipTo(gap.before);
       }
     } catch {
       this.#later(1000 + backoffMs(2), () => void this.#fill(groupId)); // no network: it is asked again
@@ -267,13 +291,17 @@ export class ChatClient {
   /** A connection that broke without a word is found out by asking. */
   #beat(): void {
     if (Date.now() - this.#lastHeardAt > heartbeatMs + answerMs) {
-      const socket = this.#socket;
-      socket?.close(4000);
-      if (socket) this.#closed(socket, 1006);
+      if (this.#socket) this.#abandon(this.#socket);
       return;
     }
     this.#push('ping', {});
     this.#later(heartbeatMs, () => this.#beat());
+  }
+
+  /** Does not wait for the other end, which may never answer. */
+  #abandon(socket: WebSocket): void {
+    socket.close(4000);
+    this.#closed(socket, 1006);
   }
 
   #stop(): void {
@@ -297,6 +325,7 @@ export class ChatClient {
   }
 
   #clearTimers(): void {
+    this.#waiting = false;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
   }
@@ -310,9 +339,4 @@ export class ChatClient {
   #emit<Name extends keyof ClientEvents>(name: Name, ...details: Parameters<ClientEvents[Name]>): void {
     for (const listener of this.#listeners[name] ?? []) (listener as (...all: unknown[]) => void)(...details);
   }
-}
-
-/** Chats one was removed from meanwhile are not asked for. */
-function onlyChats(cursors: Record<string, number>, chats: Record<string, Json>): Record<string, number> {
-  return Object.fromEntries(Object.entries(cursors).filter(([groupId]) => Object.hasOwn(chats, groupId)));
 }

@@ -1,27 +1,84 @@
 // Replays to a returning socket what it missed, a page a turn, so that thousands at once starve nobody.
 import type { Actor } from '../actor.ts';
+import { closeCodes } from '../errors.ts';
 import type { MessageService } from '../messages/service.ts';
-import { type ChatView, chatIdFor, limits, messageOnWire, readChatId } from '../protocol/entities.ts';
+import { chatIdFor, limits, messageOnWire, readChatId } from '../protocol/entities.ts';
 import type { Socket } from './connection.ts';
 import { pushFrame } from './fanout.ts';
 import { catchUpLimits } from './limits.ts';
 
-interface CatchUpDeps {
-  readonly listChats: (actor: Actor) => Promise<ChatView[]>;
-  readonly messages: MessageService;
+/** Positions by chat, the chats named as their viewer sees them. */
+export type Positions = ReadonlyMap<string, number>;
+
+/** Reads CURSORS as `uid` may mean them; what can be no chat of his is left out. */
+export function readCursors(uid: number, cursors: Readonly<Record<string, number>>): Positions {
+  return new Map(
+    Object.entries(cursors).flatMap(([id, position]) => {
+      const ref = readChatId(id, uid);
+      return ref ? [[chatIdFor(uid, ref), position]] : [];
+    }),
+  );
 }
 
-/** What a socket has, chat by chat: the position of the newest message. */
-export type Cursors = Readonly<Record<string, number>>;
+/** Frames to push next, and where the socket stands once it has them. */
+interface Page {
+  readonly frames: string[];
+  readonly cursors: Map<string, number>;
+  bytes: number;
+}
 
 export class CatchUp {
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
-  constructor(private readonly deps: CatchUpDeps) {}
+  constructor(private readonly messages: MessageService) {}
 
-  /** Runs some work when it is its turn: a bounded number at once, the others in the order they came. */
-  async inTurn<T>(work: () => Promise<T>): Promise<T> {
+  /**
+   * Runs one step after the other, each when it is its turn, until one returns true or the socket is gone. A bounded
+   * number runs at once, the others in the order they came; a slow reader is waited for outside the turns.
+   */
+  async untilDone(socket: Socket, step: () => Promise<boolean>): Promise<void> {
+    while (await roomToSend(socket)) if (await this.#inTurn(step)) return;
+  }
+
+  /**
+   * What is missing between the cursors and the ends, chat by chat and in order, as much of it as one turn may hold. A
+   * chat with more than the limit gets a marked gap and its newest page. Chats without a cursor miss nothing.
+   */
+  async nextPage(actor: Actor, cursors: Positions, ends: Positions): Promise<Page & { last: boolean }> {
+    const page: Page = { frames: [], cursors: new Map(cursors), bytes: 0 };
+    for (const [groupId, end] of ends) {
+      while ((page.cursors.get(groupId) ?? end) < end) {
+        if (page.bytes >= catchUpLimits.bytesPerTurn) return { ...page, last: false };
+        await this.#add(page, actor, groupId, end);
+      }
+    }
+    return { ...page, last: true };
+  }
+
+  /** Adds what follows in one chat to the page. */
+  async #add(page: Page, actor: Actor, groupId: string, end: number): Promise<void> {
+    let after = page.cursors.get(groupId) ?? end;
+    if (end - after > catchUpLimits.messagesPerChat) {
+      const gap = { GROUP_ID: groupId, GAP: true, FROM: after + 1, TO: end - limits.historyPageDefault };
+      page.frames.push(pushFrame('resume', gap));
+      after = gap.TO;
+    }
+    const limit = Math.min(limits.historyPageMax, end - after);
+    const messages =
+      (await this.messages.find(actor, groupId, { before: null, after, limit }))?.messages ?? [];
+    if (messages.length === 0) after = end; // the chat is none of the actor's any more, or its messages are gone
+    for (const message of messages) {
+      const frame = pushFrame('send_message', messageOnWire(groupId, message));
+      page.frames.push(frame);
+      page.bytes += frame.length;
+      after = message.seq;
+      if (page.bytes >= catchUpLimits.bytesPerTurn) break;
+    }
+    page.cursors.set(groupId, after);
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     if (this.#running >= catchUpLimits.atOnce) await new Promise<void>((start) => this.#waiting.push(start));
     else this.#running += 1;
     try {
@@ -32,52 +89,6 @@ export class CatchUp {
       if (start) start();
       else this.#running -= 1;
     }
-  }
-
-  /**
-   * Pushes every message after the cursors, chat by chat, in order. A chat with more than the limit gets a marked gap
-   * and its newest page. Live messages may come in between: positions tell where they belong.
-   */
-  async replay(socket: Socket, actor: Actor, cursors: Cursors): Promise<void> {
-    const ends = new Map(
-      (await this.inTurn(() => this.deps.listChats(actor))).map(({ ref, lastSeq }) => [
-        chatIdFor(actor.uid, ref),
-        lastSeq,
-      ]),
-    );
-    for (const [groupId, cursor] of Object.entries(cursors)) {
-      const ref = readChatId(groupId, actor.uid);
-      const end = ref && ends.get(chatIdFor(actor.uid, ref));
-      if (end && end > cursor) await this.#replayChat(socket, actor, groupId, { after: cursor, end });
-      if (socket.readyState !== WebSocket.OPEN || socket.data.actor?.sessionId !== actor.sessionId) return;
-    }
-  }
-
-  async #replayChat(
-    socket: Socket,
-    actor: Actor,
-    groupId: string,
-    { after, end }: { after: number; end: number },
-  ): Promise<void> {
-    let position = after;
-    if (end - after > catchUpLimits.messagesPerChat) {
-      position = end - limits.historyPageDefault;
-      socket.send(pushFrame('resume', { GROUP_ID: groupId, GAP: true, FROM: after + 1, TO: position }));
-    }
-    // A slow reader is waited for outside the turns: it must not keep others from theirs.
-    while (position < end && (await roomToSend(socket))) {
-      const last = await this.inTurn(() => this.#sendPage(socket, actor, groupId, position));
-      if (last === null) return;
-      position = last;
-    }
-  }
-
-  /** Pushes the page after a position; returns the last position in it, null when there is none. */
-  async #sendPage(socket: Socket, actor: Actor, groupId: string, after: number): Promise<number | null> {
-    const page = { before: null, after, limit: limits.historyPageMax };
-    const { messages } = await this.deps.messages.list(actor, groupId, page);
-    for (const message of messages) socket.send(pushFrame('send_message', messageOnWire(groupId, message)));
-    return messages.at(-1)?.seq ?? null;
   }
 }
 
@@ -92,6 +103,6 @@ async function roomToSend(socket: Socket): Promise<boolean> {
     if (socket.getBufferedAmount() < catchUpLimits.bufferedBytes) return true;
     await Bun.sleep(catchUpLimits.drainWaitMs);
   }
-  socket.terminate(); // what has a hole must not go on: it resumes from where it is
+  socket.close(closeCodes.tooSlow, 'Too slow a reader. Connect again and resume.');
   return false;
 }

@@ -1,7 +1,7 @@
 // The command table: every event a client may send, the schema its data must have, and what it does.
-import type { Credentials } from '../actor.ts';
 import { AppError } from '../errors.ts';
 import {
+  type AnnounceRequest,
   type ClientEvent,
   clientEvents,
   type MarkRequest,
@@ -15,7 +15,7 @@ export type Reply = (outcome: Record<string, unknown> | string | Error) => void;
 
 /** What the commands act through. */
 export interface Handlers {
-  announce(socket: Socket, credentials: Credentials, reply: Reply): Promise<void>;
+  announce(socket: Socket, request: AnnounceRequest, reply: Reply): Promise<void>;
   send(socket: Socket, request: SendRequest, mayCreateChat: boolean, reply: Reply): void;
   resume(socket: Socket, request: ResumeRequest, reply: Reply): Promise<void>;
   markRead(socket: Socket, request: MarkRequest, reply: Reply): Promise<void>;
@@ -33,8 +33,7 @@ interface Command {
 const announce: Command = {
   invalid: 401,
   announced: false,
-  run: (handlers, socket, data: { UID: number; TOKEN: string }, reply) =>
-    handlers.announce(socket, { uid: data.UID, token: data.TOKEN }, reply),
+  run: (handlers, socket, data: AnnounceRequest, reply) => handlers.announce(socket, data, reply),
 };
 
 const send = (mayCreateChat: boolean): Command => ({

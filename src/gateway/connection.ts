@@ -8,6 +8,11 @@ export interface Connection {
   readonly clientId: string;
   /** Null until announced. */
   actor: Actor | null;
+  /**
+   * Where its chats stood when it was subscribed to them: what came later it was pushed, what came before it may resume.
+   * Null before the announce and once it has resumed.
+   */
+  ends: ReadonlyMap<string, number> | null;
   /** ms since the epoch of the last frame, or of the opening. */
   lastHeardAt: number;
   /** Frames that came while one was being looked up, to be taken in their order; null when nothing is. */

@@ -3,7 +3,7 @@ import type { Server } from 'bun';
 import { closeCodes } from '../errors.ts';
 import type { Sent } from '../messages/service.ts';
 import { chatIdFor, directChatId, messageOnWire, wireTime } from '../protocol/entities.ts';
-import type { DirectChat, StoreEvent } from '../store/store.ts';
+import type { ChatHead, DirectChat, StoreEvent } from '../store/store.ts';
 import type { Connection } from './connection.ts';
 import { chatTopic, type Device, type Presence, userTopic } from './presence.ts';
 
@@ -41,7 +41,7 @@ export class Fanout {
     if (event.kind === 'joined') {
       const { uid, chat } = event;
       if (chat.ref.kind === 'group') this.presence.join(uid, chat.ref.groupId);
-      const entry = chatHead(chatIdFor(uid, chat.ref), chat.name, chat.picture, chat.createdAt);
+      const entry = chatHead(chatIdFor(uid, chat.ref), chat);
       this.#publish(userTopic(uid), pushFrame('chat_changed', entry), null);
     } else if (event.kind === 'left') {
       this.presence.leave(event.uid, event.groupId);
@@ -69,7 +69,7 @@ export class Fanout {
       [other.uid, one],
     ]);
     for (const [viewer, shown] of views) {
-      const entry = chatHead(directChatId(viewer, shown.uid), shown.name, shown.picture, createdAt);
+      const entry = chatHead(directChatId(viewer, shown.uid), { ...shown, createdAt, lastSeq: 0 });
       this.#publish(userTopic(viewer), pushFrame('chat_changed', entry), from);
     }
   }
@@ -90,6 +90,12 @@ export function pushFrame(event: string, data: Record<string, unknown>): string 
   return JSON.stringify({ event, data });
 }
 
-function chatHead(groupId: string, name: string, picture: string, createdAt: number) {
-  return { GROUP_ID: groupId, NAME: name, PROFILE_PIC: picture, CREATION_DATE: wireTime(createdAt) };
+function chatHead(groupId: string, { name, picture, createdAt, lastSeq }: Omit<ChatHead, 'ref'>) {
+  return {
+    GROUP_ID: groupId,
+    NAME: name,
+    PROFILE_PIC: picture,
+    CREATION_DATE: wireTime(createdAt),
+    LAST_MESSAGE_ID: lastSeq,
+  };
 }

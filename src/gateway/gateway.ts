@@ -6,8 +6,16 @@ import type { Bus } from '../infra/bus.ts';
 import { Bucket, type Limiter } from '../infra/limiter.ts';
 import type { Log } from '../log.ts';
 import type { MessageService, Sent } from '../messages/service.ts';
-import { type ChatView, chatsOnWire, limits, messageOnWire, wireTime } from '../protocol/entities.ts';
 import {
+  type ChatView,
+  chatIdFor,
+  chatsOnWire,
+  limits,
+  messageOnWire,
+  wireTime,
+} from '../protocol/entities.ts';
+import {
+  type AnnounceRequest,
   clientEvents,
   envelope,
   type MarkRequest,
@@ -16,7 +24,7 @@ import {
 } from '../protocol/socket.ts';
 import type { StoreEvent } from '../store/store.ts';
 import { Admission, isAllowedOrigin } from './admission.ts';
-import { CatchUp } from './catchup.ts';
+import { CatchUp, type Positions, readCursors } from './catchup.ts';
 import { commands, type Handlers, isClientEvent, notAnnounced, type Reply } from './commands.ts';
 import type { Connection, Socket } from './connection.ts';
 import { Fanout } from './fanout.ts';
@@ -51,7 +59,7 @@ export class Gateway implements Handlers {
 
   constructor(private readonly deps: GatewayDeps) {
     this.#admission = new Admission(deps.limited, deps.clock);
-    this.#catchUp = new CatchUp(deps);
+    this.#catchUp = new CatchUp(deps.messages);
     this.#frames = new Bucket(frameRate, deps.clock);
     this.#messages = new Bucket(messageRate, deps.clock);
     deps.bus.subscribe((event) => {
@@ -103,6 +111,7 @@ export class Gateway implements Handlers {
       address,
       clientId,
       actor: null,
+      ends: null,
       lastHeardAt: this.deps.clock(),
       backlog: null,
       strikes: 0,
@@ -112,26 +121,44 @@ export class Gateway implements Handlers {
     return undefined;
   }
 
-  /** Announces a socket as an account: its topics begin with the reply, in the same turn as the list was read. */
-  async announce(socket: Socket, credentials: Credentials, reply: Reply): Promise<void> {
-    await this.#catchUp.inTurn(async () => {
-      for (;;) {
-        const told = this.#told;
-        const actor = await this.deps.authenticate(credentials);
-        if (!actor?.verified) {
-          throw new AppError('unauthenticated', 'UID and TOKEN do not match. Log in again.');
-        }
-        const chats = await this.deps.listChats(actor);
-        if (socket.readyState !== WebSocket.OPEN) return;
-        if (told !== this.#told) continue;
-        const groupIds = chats.flatMap(({ ref }) => (ref.kind === 'group' ? [ref.groupId] : []));
-        this.#presence.attach(socket, actor, groupIds);
-        this.#admission.announced(socket);
-        this.#closeSurplus(actor.uid);
-        reply({ message: 'OK', EPOCH: this.deps.epoch, chats: chatsOnWire(actor.uid, chats) });
-        return;
-      }
+  /**
+   * Announces a socket as an account. What it missed is pushed first; its topics begin with the reply, in the same turn
+   * as the list and the last of what it missed were read, so that nothing falls between and nothing comes twice.
+   */
+  async announce(socket: Socket, request: AnnounceRequest, reply: Reply): Promise<void> {
+    const { UID: uid, TOKEN: token, EPOCH, CURSORS } = request;
+    const { epoch } = this.deps;
+    let cursors = readCursors(uid, EPOCH === epoch && CURSORS ? CURSORS : {});
+    await this.#catchUp.untilDone(socket, async () => {
+      const { actor, chats, ends, page } = await this.#look({ uid, token }, cursors);
+      if (socket.readyState !== WebSocket.OPEN) return true;
+      push(socket, page.frames);
+      cursors = page.cursors;
+      if (!page.last) return false;
+      const groupIds = chats.flatMap(({ ref }) => (ref.kind === 'group' ? [ref.groupId] : []));
+      this.#presence.attach(socket, actor, groupIds);
+      this.#admission.announced(socket);
+      this.#closeSurplus(actor.uid);
+      socket.data.ends = CURSORS ? null : ends;
+      const reset = EPOCH != null && EPOCH !== epoch ? { RESET: true } : {};
+      reply({ message: 'OK', EPOCH: epoch, ...reset, chats: chatsOnWire(actor.uid, chats) });
+      return true;
     });
+  }
+
+  /** Who asks, the chats, and what is missing of them, all as of one moment. */
+  async #look(credentials: Credentials, cursors: Positions) {
+    for (;;) {
+      const told = this.#told;
+      const actor = await this.deps.authenticate(credentials);
+      if (!actor?.verified) {
+        throw new AppError('unauthenticated', 'UID and TOKEN do not match. Log in again.');
+      }
+      const chats = await this.deps.listChats(actor);
+      const ends = new Map(chats.map(({ ref, lastSeq }) => [chatIdFor(actor.uid, ref), lastSeq]));
+      const page = await this.#catchUp.nextPage(actor, cursors, ends);
+      if (told === this.#told) return { actor, chats, ends, page };
+    }
   }
 
   /** Hands a message to the log; its reply and its pushes go out when it is on disk. */
@@ -158,13 +185,24 @@ export class Gateway implements Handlers {
     );
   }
 
-  /** Pushes what a returning socket missed, then replies; with `RESET` when its positions are of another history. */
+  /**
+   * Pushes what an announced socket missed before it was announced, then replies; with `RESET` when its positions are of
+   * another history. Live messages come in between, none of them twice: positions tell where they belong.
+   */
   async resume(socket: Socket, { EPOCH, CURSORS }: ResumeRequest, reply: Reply): Promise<void> {
-    const { actor } = socket.data;
+    const { actor, ends } = socket.data;
     const { epoch } = this.deps;
     if (!actor) throw notAnnounced();
     if (EPOCH !== epoch) return reply({ message: 'Load the chats anew.', EPOCH: epoch, RESET: true });
-    await this.#catchUp.replay(socket, actor, CURSORS);
+    socket.data.ends = null;
+    let cursors = readCursors(actor.uid, CURSORS);
+    await this.#catchUp.untilDone(socket, async () => {
+      const page = await this.#catchUp.nextPage(actor, cursors, ends ?? new Map());
+      if (socket.data.actor?.sessionId !== actor.sessionId) return true;
+      push(socket, page.frames);
+      cursors = page.cursors;
+      return page.last;
+    });
     reply({ message: 'OK', EPOCH: epoch });
   }
 
@@ -258,9 +296,7 @@ export class Gateway implements Handlers {
     const event = isClientEvent(question.event) ? question.event : 'error';
     const id = question.id == null ? '' : `"id":${JSON.stringify(question.id)},`;
     const frame = `{"event":"${event}",${id}"data":${this.#replyData(question, outcome)}}`;
-    // Over the backpressure limit Bun drops a frame and stops reading, but closes only once what came before is read: till
-    // then later frames would follow the dropped one. What has a hole must not go on.
-    if (socket.send(frame) === 0) socket.terminate();
+    push(socket, [frame]);
   }
 
   #replyData(question: Question, outcome: Record<string, unknown> | string | Error): string {
@@ -294,6 +330,14 @@ export class Gateway implements Handlers {
       socket.close(closeCodes.crowdedOut, 'Crowded out by newer connections of this account.');
     }
   }
+}
+
+/**
+ * Over the backpressure limit Bun drops a frame and stops reading, but closes only once what came before is read: till
+ * then later frames would follow the dropped one. What has a hole must not go on.
+ */
+function push(socket: Socket, frames: readonly string[]): void {
+  for (const frame of frames) if (socket.send(frame) === 0) socket.terminate();
 }
 
 /** Whether a path is one that sockets connect to. */

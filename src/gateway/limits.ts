@@ -16,7 +16,8 @@ export const catchUpLimits = {
   atOnce: 16,
   /** Longest replay; a chat with more gets a marked gap. */
   messagesPerChat: 1000,
-  chats: 1000,
+  /** What one turn reads and pushes for one socket, then it is the next one's. */
+  bytesPerTurn: 128 * 1024,
   /** A replay waits while more than this is still to be taken by its reader, up to tries x wait. */
   bufferedBytes: 256 * 1024,
   drainWaitMs: 20,

@@ -3,7 +3,7 @@ import type { Actor } from '../actor.ts';
 import { AppError, type ErrorCode } from '../errors.ts';
 import { type ChatRef, limits, looksDirect, type Message, readChatId } from '../protocol/entities.ts';
 import { decodeText, deliverableText } from '../protocol/text.ts';
-import type { AppendOutcome, DirectChat, MessageStore } from '../store/store.ts';
+import type { AppendOutcome, ChatHistory, DirectChat, HistoryPage, MessageStore } from '../store/store.ts';
 import { Committer } from './committer.ts';
 
 export interface SendDraft {
@@ -74,20 +74,22 @@ export class MessageService {
   }
 
   /** The newest messages of every chat of the actor, each ascending. */
-  listRecent(actor: Actor): Promise<{ ref: ChatRef; messages: Message[] }[]> {
+  listRecent(actor: Actor): Promise<ChatHistory[]> {
     return this.store.listRecentMessages(actor.uid, limits.historyPageDefault);
   }
 
-  /** A page of one chat, ascending. @throws AppError `forbidden` when it is none of the actor's */
-  async list(
-    actor: Actor,
-    chatId: string,
-    page: { before: number | null; after: number | null; limit: number },
-  ): Promise<{ ref: ChatRef; messages: Message[] }> {
+  /** A page of one chat, ascending; null when it is none of the actor's. */
+  async find(actor: Actor, chatId: string, page: HistoryPage): Promise<ChatHistory | null> {
     const ref = readChatId(chatId, actor.uid);
     const messages = ref && (await this.store.listMessages(actor.uid, ref, page));
-    if (!ref || !messages) throw new AppError('forbidden', 'You are not a member of this chat.');
-    return { ref, messages };
+    return ref && messages ? { ref, messages } : null;
+  }
+
+  /** A page of one chat, ascending. @throws AppError `forbidden` when it is none of the actor's */
+  async list(actor: Actor, chatId: string, page: HistoryPage): Promise<ChatHistory> {
+    const history = await this.find(actor, chatId, page);
+    if (!history) throw new AppError('forbidden', 'You are not a member of this chat.');
+    return history;
   }
 }
 

@@ -13,7 +13,19 @@ export const envelope = z.object({
   id: correlationId.nullish(),
 });
 
-const announce = z.object({ UID: uid, TOKEN: secret });
+const epoch = z.string().max(64);
+/** The newest MESSAGE_ID a client has, by GROUP_ID. */
+const cursors = z
+  .record(z.string().regex(/^\d{1,40}$/), position)
+  .refine((positions) => Object.keys(positions).length <= 1000, 'has more than 1000 chats');
+
+/** What a returning client has goes along: it is then pushed what it missed, and subscribed in the turn of the last. */
+const announce = z.object({
+  UID: uid,
+  TOKEN: secret,
+  EPOCH: epoch.nullish(),
+  CURSORS: cursors.nullish(),
+});
 const send = z.object({
   SENDER_ID: uid.nullish(),
   MESSAGE: z.string('is not a string'),
@@ -21,14 +33,10 @@ const send = z.object({
   CLIENT_MESSAGE_ID: z.string().min(1).max(64).nullish(),
 });
 
-const resume = z.object({
-  EPOCH: z.string().max(64),
-  CURSORS: z
-    .record(z.string().regex(/^\d{1,40}$/), position)
-    .refine((cursors) => Object.keys(cursors).length <= 1000, 'has more than 1000 chats'),
-});
+const resume = z.object({ EPOCH: epoch, CURSORS: cursors });
 const mark = z.object({ GROUP_ID: chatId, MESSAGE_ID: position });
 
+export type AnnounceRequest = z.output<typeof announce>;
 export type SendRequest = z.output<typeof send>;
 export type ResumeRequest = z.output<typeof resume>;
 export type MarkRequest = z.output<typeof mark>;
@@ -67,6 +75,8 @@ const announced = z.object({
   status_code: z.literal(200),
   message: z.string(),
   EPOCH: z.string(),
+  /** The EPOCH that was sent is of another history: nothing was replayed. */
+  RESET: z.literal(true).optional(),
   chats: chatList,
 });
 const ok = z.object({ status_code: z.literal(200), message: z.string() });
@@ -113,6 +123,7 @@ export const serverEvents = {
       NAME: z.string(),
       PROFILE_PIC: z.string(),
       CREATION_DATE: z.iso.datetime({ precision: 3 }),
+      LAST_MESSAGE_ID: z.number().int().min(0),
     }),
     z.object({ GROUP_ID: z.string(), REMOVED: z.literal(true) }),
   ]),

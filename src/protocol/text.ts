@@ -9,15 +9,29 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 export function decodeText(message: string): string | null {
   if (message[1] !== ':') return message;
   const payload = message.slice(2);
-  if (message[0] === 'h' && /^(?:[0-9a-f]{2})*$/.test(payload))
-    return decodeUtf8(Buffer.from(payload, 'hex'));
-  if (message[0] === 'u' && isBase64Url(payload)) return decodeUtf8(Buffer.from(payload, 'base64url'));
+  if (message[0] === 'h' && /^(?:[0-9a-f]{2})*$/.test(payload)) return decodeUtf8(bytesOfHex(payload));
+  if (message[0] === 'u' && isBase64Url(payload)) {
+    const binary = atob(payload.replaceAll('-', '+').replaceAll('_', '/'));
+    return decodeUtf8(Uint8Array.from(binary, (char) => char.charCodeAt(0)));
+  }
   return null;
 }
 
 /** `h:` + lower-case hex of the UTF-8 bytes. */
 export function encodeText(text: string): string {
-  return `h:${Buffer.from(text, 'utf8').toString('hex')}`;
+  const pairs = Array.from(new TextEncoder().encode(text), (byte) => byte.toString(16).padStart(2, '0'));
+  return `h:${pairs.join('')}`;
+}
+
+/** Of lower-case digits, an even number of them. Written for every runtime: browsers have no Buffer. */
+function bytesOfHex(digits: string): Uint8Array {
+  const bytes = new Uint8Array(digits.length / 2);
+  const value = (at: number) => {
+    const code = digits.charCodeAt(at);
+    return code < 58 ? code - 48 : code - 87; // '0' to '9', 'a' to 'f'
+  };
+  for (let at = 0; at < bytes.length; at += 1) bytes[at] = (value(2 * at) << 4) | value(2 * at + 1);
+  return bytes;
 }
 
 /**

@@ -73,7 +73,7 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
         },
         (outcome) => {
           if (outcome !== 'created') return;
-          const chat = headOf({ ...group, createdAt: group.now });
+          const chat = headOf({ ...group, createdAt: group.now, lastSeq: 0 });
           for (const uid of [ownerUid, ...memberUids]) emit({ kind: 'joined', uid, chat });
         },
       );
@@ -203,14 +203,20 @@ export function refOf(row: { groupId: string | null; otherUid: number | null }):
     : { kind: 'group', groupId: row.groupId };
 }
 
-function headOf(group: { groupId: string; name: string; picture: string; createdAt: number }): ChatHead {
-  const { groupId, name, picture, createdAt } = group;
-  return { ref: { kind: 'group', groupId }, name, picture, createdAt };
+function headOf(group: Omit<ChatHead, 'ref'> & { groupId: string }): ChatHead {
+  const { groupId, name, picture, createdAt, lastSeq } = group;
+  return { ref: { kind: 'group', groupId }, name, picture, createdAt, lastSeq };
 }
 
 async function findGroup(tx: Queries, groupId: string) {
   return tx
-    .select({ id: chats.id, name: chats.name, picture: chats.picture, createdAt: chats.createdAt })
+    .select({
+      id: chats.id,
+      name: chats.name,
+      picture: chats.picture,
+      createdAt: chats.createdAt,
+      lastSeq: chats.lastSeq,
+    })
     .from(chats)
     .where(eq(chats.groupId, groupId))
     .get();

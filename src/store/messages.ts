@@ -1,10 +1,10 @@
 // Reading the message log in SQLite: the newest of every chat, and pages by position.
-import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm';
-import type { ChatRef, Message } from '../protocol/entities.ts';
+import { and, asc, desc, eq, gt, lt, type SQL, sql } from 'drizzle-orm';
+import type { Message } from '../protocol/entities.ts';
 import { createAppend } from './append.ts';
-import { isChat, refOf } from './chats.ts';
+import { refOf } from './chats.ts';
 import { accounts, chats, members, messages } from './schema.ts';
-import type { Driver, Queries } from './sqlite.ts';
+import type { Driver } from './sqlite.ts';
 import type { MessageStore } from './store.ts';
 
 const senderFields = {
@@ -16,6 +16,7 @@ const messageFields = { seq: messages.seq, body: messages.body, sentAt: messages
 
 export function createMessageStore(driver: Driver): MessageStore {
   const { reader } = driver;
+  const { placeholder } = sql;
   const recent = reader
     .select({
       chatId: chats.id,
@@ -27,15 +28,41 @@ export function createMessageStore(driver: Driver): MessageStore {
     .innerJoin(chats, eq(chats.id, members.chatId))
     .leftJoin(
       messages,
-      and(
-        eq(messages.chatId, chats.id),
-        gt(messages.seq, sql`${chats.lastSeq} - ${sql.placeholder('perChat')}`),
-      ),
+      and(eq(messages.chatId, chats.id), gt(messages.seq, sql`${chats.lastSeq} - ${placeholder('perChat')}`)),
     )
     .leftJoin(accounts, eq(accounts.uid, messages.senderUid))
-    .where(eq(members.uid, sql.placeholder('uid')))
+    .where(eq(members.uid, placeholder('uid')))
     .orderBy(asc(chats.id), asc(messages.seq))
     .prepare();
+
+  const pageOf = (order: SQL) =>
+    reader
+      .select(messageFields)
+      .from(messages)
+      .leftJoin(accounts, eq(accounts.uid, messages.senderUid))
+      .where(
+        and(
+          eq(messages.chatId, placeholder('chatId')),
+          lt(messages.seq, placeholder('before')),
+          gt(messages.seq, placeholder('after')),
+        ),
+      )
+      .orderBy(order)
+      .limit(placeholder('limit'))
+      .prepare();
+  const [newestFirst, oldestFirst] = [pageOf(desc(messages.seq)), pageOf(asc(messages.seq))];
+  /** The chat if the asker is in it: found means allowed. */
+  const memberChat = (named: SQL | undefined) =>
+    reader
+      .select({ id: chats.id })
+      .from(chats)
+      .innerJoin(members, and(eq(members.chatId, chats.id), eq(members.uid, placeholder('uid'))))
+      .where(named)
+      .prepare();
+  const memberGroup = memberChat(eq(chats.groupId, placeholder('groupId')));
+  const memberDirect = memberChat(
+    and(eq(chats.lowUid, placeholder('low')), eq(chats.highUid, placeholder('high'))),
+  );
 
   return {
     appendMessages: createAppend(driver),
@@ -52,32 +79,18 @@ export function createMessageStore(driver: Driver): MessageStore {
     },
 
     listMessages: async (uid, ref, { before, after, limit }) => {
-      const chat = await memberChat(reader, uid, ref);
+      const chat =
+        ref.kind === 'group'
+          ? await memberGroup.get({ uid, groupId: ref.groupId })
+          : await memberDirect.get({
+              uid,
+              low: Math.min(uid, ref.otherUid),
+              high: Math.max(uid, ref.otherUid),
+            });
       if (!chat) return null;
-      const page = await reader
-        .select(messageFields)
-        .from(messages)
-        .leftJoin(accounts, eq(accounts.uid, messages.senderUid))
-        .where(
-          and(
-            eq(messages.chatId, chat.id),
-            before === null ? undefined : lt(messages.seq, before),
-            after === null ? undefined : gt(messages.seq, after),
-          ),
-        )
-        .orderBy(after === null ? desc(messages.seq) : asc(messages.seq))
-        .limit(limit);
+      const window = { chatId: chat.id, before: before ?? Number.MAX_SAFE_INTEGER, after: after ?? 0, limit };
+      const page = await (after === null ? newestFirst : oldestFirst).all(window);
       return after === null ? page.reverse() : page;
     },
   };
-}
-
-/** The chat if this account is in it: found means allowed. */
-async function memberChat(db: Queries, uid: number, ref: ChatRef) {
-  return db
-    .select({ id: chats.id })
-    .from(chats)
-    .innerJoin(members, and(eq(members.chatId, chats.id), eq(members.uid, uid)))
-    .where(isChat(uid, ref))
-    .get();
 }

@@ -134,6 +134,8 @@ export interface ChatHead {
   readonly name: string;
   readonly picture: string;
   readonly createdAt: number;
+  /** Position of the newest message, 0 when there is none. */
+  readonly lastSeq: number;
 }
 
 /** What changed for somebody, told synchronously after COMMIT and before the next transaction begins. */
@@ -187,6 +189,19 @@ export interface DirectChat {
   readonly createdAt: number;
 }
 
+/** Messages of one chat, ascending. */
+export interface ChatHistory {
+  readonly ref: ChatRef;
+  readonly messages: Message[];
+}
+
+/** Which messages of a chat: before one position or after one (both exclusive), the newest when both are null. */
+export interface HistoryPage {
+  readonly before: number | null;
+  readonly after: number | null;
+  readonly limit: number;
+}
+
 export interface MessageStore {
   /**
    * Appends in order, in one transaction: each gets its chat's next position.
@@ -197,13 +212,9 @@ export interface MessageStore {
     committed: (outcomes: readonly AppendOutcome[]) => void,
   ): Promise<void>;
   /** The newest `perChat` messages of every chat of the asker, ascending; chats without messages are in it. */
-  listRecentMessages(uid: number, perChat: number): Promise<{ ref: ChatRef; messages: Message[] }[]>;
-  /** A page of one chat, ascending: before one position (newest page when null) or after one. Null when not a member. */
-  listMessages(
-    uid: number,
-    ref: ChatRef,
-    page: { before: number | null; after: number | null; limit: number },
-  ): Promise<Message[] | null>;
+  listRecentMessages(uid: number, perChat: number): Promise<ChatHistory[]>;
+  /** A page of one chat, ascending; null when not a member. */
+  listMessages(uid: number, ref: ChatRef, page: HistoryPage): Promise<Message[] | null>;
 }
 
 export interface MarkStore {

@@ -43,6 +43,7 @@ test('the first message makes the chat for both and announces it before the mess
         NAME: other.name,
         PROFILE_PIC: '',
         CREATION_DATE: reply.data.TIME_STAMP,
+        LAST_MESSAGE_ID: 0,
       },
     });
     const { status_code, ...fields } = reply.data;

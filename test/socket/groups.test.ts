@@ -34,7 +34,13 @@ test('create_group tells all its people, and messages begin at once', async () =
   for (const socket of [hers, his]) {
     expect(await socket.next()).toEqual({
       event: 'chat_changed',
-      data: { GROUP_ID: team, NAME: 'Team', PROFILE_PIC: '', CREATION_DATE: expect.any(String) },
+      data: {
+        GROUP_ID: team,
+        NAME: 'Team',
+        PROFILE_PIC: '',
+        CREATION_DATE: expect.any(String),
+        LAST_MESSAGE_ID: 0,
+      },
     });
   }
   expect((await hers.say('welcome', team)).data.status_code).toBe(200);
