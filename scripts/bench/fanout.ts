@@ -1,97 +1,34 @@
-// Fan-out and paced sends: acknowledged sends and deliveries a second and their times, beside the ceiling and a rival.
-import { parseArgs } from 'node:util';
+// Fan-out: as many acknowledged sends a second as there can be, beside the ceiling and a rival.
+import { inTurn, loadCells, loadHead, loadOnce, ratioCell, valuesOf } from './compare.ts';
 import type { LoadResult } from './load.ts';
-import { machine, makeFolder, median, printTable, runLoad, startTarget } from './run.ts';
-import type { TargetName } from './targets.ts';
+import type { Options } from './options.ts';
+import { makeFolder } from './run.ts';
+import { cell, median, printTable } from './table.ts';
 
-const { values } = parseArgs({
-  options: {
-    members: { type: 'string', default: '10,100,1000' },
-    targets: { type: 'string', default: 'raw,ours,socketio' },
-    runs: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '4' },
-    pace: { type: 'string' },
-  },
-});
-const targets = values.targets.split(',') as TargetName[];
-const pace = values.pace ? Number(values.pace) : null;
-const folder = makeFolder();
+const acksPerSecond = (one: LoadResult) => one.acksPerSecond;
 
-console.log(`${machine()}; ${values.runs} runs of ${values.seconds} s, medians\n`);
-const rows: (string | number)[][] = [];
-for (const members of values.members.split(',').map(Number)) {
-  const results = new Map<TargetName, LoadResult[]>(targets.map((target) => [target, []]));
-  for (let run = 0; run < Number(values.runs); run += 1) {
-    for (const target of targets) results.get(target)?.push(await runOnce(target, members));
+export async function fanout({ members, targets, runs, seconds, full }: Options): Promise<void> {
+  using folder = makeFolder();
+  const measureMs = 1000 * (seconds ?? (full ? 8 : 3));
+  const rows: string[][] = [];
+  for (const count of members ?? [10, 100, 1000]) {
+    const shape = { members: count, pace: null, measureMs };
+    const results = await inTurn(targets, runs, (target) => loadOnce(target, folder.path, shape));
+    for (const target of targets) {
+      rows.push([
+        String(count),
+        target,
+        cell(median(valuesOf(results, target, acksPerSecond))),
+        ratioCell(results, [target, 'raw'], acksPerSecond),
+        ratioCell(results, [target, 'socketio'], acksPerSecond),
+        ...loadCells(results.get(target) ?? []),
+      ]);
+    }
   }
-  rows.push(...targets.map((target) => row(members, target, results)));
-}
-folder.remove();
-printTable(
-  [
-    'members',
-    'server',
-    'acked/s',
-    'to raw',
-    'to rival',
-    'delivered/s',
-    'ack p50',
-    'p99 ms',
-    'delivery p50',
-    'p99 ms',
-    'lost',
-    'disordered',
-    'load CPU',
-  ],
-  rows,
-);
-process.exit(0);
-
-async function runOnce(target: TargetName, members: number): Promise<LoadResult> {
-  const server = await startTarget(target, folder.path, members);
-  const result = await runLoad({
-    target,
-    url: server.url,
-    users: server.users,
-    members,
-    senders: 10,
-    inFlight: 10,
-    pace,
-    warmUpMs: 1500,
-    measureMs: Number(values.seconds) * 1000,
-  });
-  await server.stop();
-  return result;
-}
-
-function row(
-  members: number,
-  target: TargetName,
-  results: Map<TargetName, LoadResult[]>,
-): (string | number)[] {
-  const of = (name: TargetName, field: keyof LoadResult) =>
-    median((results.get(name) ?? []).map((one) => one[field]));
-  const acked = of(target, 'acksPerSecond');
-  const worst = (field: 'lost' | 'disordered') =>
-    Math.max(...(results.get(target) ?? []).map((one) => one[field]));
-  return [
-    members,
-    target,
-    acked.toFixed(0),
-    ratio(acked / of('raw', 'acksPerSecond'), 2),
-    ratio(acked / of('socketio', 'acksPerSecond'), 1),
-    of(target, 'deliveriesPerSecond').toFixed(0),
-    of(target, 'ackP50Ms').toFixed(2),
-    of(target, 'ackP99Ms').toFixed(2),
-    of(target, 'deliveryP50Ms').toFixed(2),
-    of(target, 'deliveryP99Ms').toFixed(2),
-    worst('lost'),
-    worst('disordered'),
-    of(target, 'loadCpu').toFixed(2),
-  ];
-}
-
-/** A target that was left out has no ratio to it. */
-function ratio(value: number, digits: number): string {
-  return Number.isNaN(value) ? '-' : value.toFixed(digits);
+  printTable(
+    'fanout',
+    `10 senders with 10 messages in flight each, ${runs} runs of ${measureMs / 1000} s, medians`,
+    ['members', 'server', 'acked/s', 'to raw', 'to socketio', ...loadHead],
+    rows,
+  );
 }

@@ -1,6 +1,8 @@
 // The load, in a process of its own: members of one group, some of whom send; prints what it saw as one line of JSON.
-import { readFileSync } from 'node:fs';
-import { type Dialect, dialects, type TargetName, type User } from './targets.ts';
+import { Positions } from './positions.ts';
+import { cpuSecondsOf } from './proc.ts';
+import { percentile } from './table.ts';
+import { dialects, positionIn, readUsers, type TargetName } from './targets.ts';
 import { type Connection, connect } from './wire.ts';
 
 export interface LoadPlan {
@@ -8,6 +10,7 @@ export interface LoadPlan {
   readonly url: string;
   /** File of `populate.ts`, for targets with accounts. */
   readonly users: string | null;
+  readonly serverPid: number;
   readonly members: number;
   readonly senders: number;
   /** Messages each sender keeps unacknowledged; with a pace it is not used. */
@@ -16,172 +19,200 @@ export interface LoadPlan {
   readonly pace: number | null;
   readonly warmUpMs: number;
   readonly measureMs: number;
+  /** Measuring ends earlier when this many were acknowledged in it. */
+  readonly messages?: number;
 }
 
 export interface LoadResult {
+  /** Acknowledged in all of the run. */
+  readonly acked: number;
   readonly acksPerSecond: number;
   readonly deliveriesPerSecond: number;
   readonly ackP50Ms: number;
   readonly ackP99Ms: number;
   readonly deliveryP50Ms: number;
   readonly deliveryP99Ms: number;
-  /** Deliveries that should have come and did not, or came twice, in all of the run. */
+  /** Acknowledgements and deliveries, in all of the run, that did not come; and that came more than once. */
   readonly lost: number;
-  readonly disordered: number;
-  /** Share of one core this load used. */
+  readonly duplicated: number;
+  /** Among the receivers that are looked at closely; null where messages have no positions. */
+  readonly disordered: number | null;
+  /** Shares of one core that this load and the server used. */
   readonly loadCpu: number;
+  readonly serverCpu: number;
 }
 
-const plan = JSON.parse(process.argv[2] ?? '{}') as LoadPlan;
-const dialect: Dialect = dialects[plan.target];
-const users = plan.users
-  ? readFileSync(plan.users, 'utf8')
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as User)
-  : [];
+/** What one member did and got. */
+interface Member {
+  readonly connection: Connection;
+  /** When each unacknowledged message was sent: acknowledgements come in order. */
+  readonly pending: number[];
+  sent: number;
+  acked: number;
+  received: number;
+  /** Of those looked at closely: the first two (senders), the last (none, if there are enough), and one in a hundred. */
+  positions: Positions | null;
+}
 
-let sent = 0;
-let acked = 0;
-let delivered = 0;
-let disordered = 0;
-let measuring = false;
-let sending = true;
+const settleMs = 30_000;
+const quietMs = 1000;
+const lastIdMark = Buffer.from('"LAST_MESSAGE_ID":');
+
+const plan = JSON.parse(process.argv[2] ?? '{}') as LoadPlan;
+const dialect = dialects[plan.target];
+const users = readUsers(plan.users);
+const members: Member[] = [];
+const welcomes = new Map<number, (start: number) => void>();
 const ackTimes: number[] = [];
 const deliveryTimes: number[] = [];
-/** Per sender, when each unacknowledged message was sent: acknowledgements come in order. */
-const pending: number[][] = [];
-const welcomed: (() => void)[] = [];
-const lastPosition = new Map<number, number>();
-const positionMark = Buffer.from('"MESSAGE_ID":');
-const timeMark = Buffer.from(plan.target === 'socketio' ? '["send","' : '"MESSAGE":"');
+let [sent, acked, delivered] = [0, 0, 0];
+let measuring = false;
+let sending = true;
+let hasPositions = false;
 
-const connections = await connectAll();
-const result = await measure();
-console.log(JSON.stringify(result));
+await connectAll();
+console.log(JSON.stringify(await measure()));
 process.exit(0);
 
-async function connectAll(): Promise<Connection[]> {
-  const all: Connection[] = [];
+async function connectAll(): Promise<void> {
   const url = new URL(dialect.path, plan.url);
   for (let from = 0; from < plan.members; from += 200) {
     const indexes = Array.from({ length: Math.min(200, plan.members - from) }, (_, step) => from + step);
-    all.push(...(await Promise.all(indexes.map((index) => join(url, index)))));
+    await Promise.all(indexes.map((index) => join(url, index)));
   }
-  return all;
 }
 
-async function join(url: URL, index: number): Promise<Connection> {
+async function join(url: URL, index: number): Promise<void> {
   const connection = await connect(url, { index, onFrame });
-  const greeting = dialect.hello(users[index]);
-  if (greeting !== null) {
-    const answered = new Promise<void>((resolve) => {
-      welcomed[index] = resolve;
-    });
-    connection.send(greeting);
-    await answered;
-  }
-  return connection;
+  const welcomed = new Promise<number>((resolve) => welcomes.set(index, resolve));
+  connection.send(dialect.hello(users[index]) ?? '');
+  const start = await welcomed;
+  const isClose = index < 2 || index === plan.members - 1 || index % 100 === 0;
+  const positions = isClose ? new Positions(start) : null;
+  members[index] = { connection, pending: [], sent: 0, acked: 0, received: 0, positions };
 }
 
-function onFrame(connection: Connection, bytes: Uint8Array, from: number, to: number): void {
+function onFrame({ index, send }: Connection, bytes: Uint8Array, from: number, to: number): void {
   const kind = dialect.kindOf(bytes, from);
-  if (kind === 'push') {
+  const member = members[index];
+  if (kind === 'push' && member) {
     delivered += 1;
-    // One receiver in every hundred, and the first two, are looked at closely: all would cost more than the server.
-    if (connection.index < 2 || connection.index % 100 === 0) inspect(connection, bytes, from, to);
-  } else if (kind === 'ack') onAck(connection);
-  else if (kind === 'welcome') welcomed[connection.index]?.();
-  else if (kind === 'ping' && dialect.pong) connection.send(dialect.pong);
+    member.received += 1;
+    // Reading every frame would cost more than the server does.
+    if (member.positions) inspect(member.positions, frameAt(bytes, from, to), 'others');
+  } else if (kind === 'ack' && member) onAck(member, bytes, from, to);
+  else if (kind === 'welcome') {
+    const frame = frameAt(bytes, from, to);
+    const at = frame.indexOf(lastIdMark);
+    welcomes.get(index)?.(at < 0 ? 0 : Number.parseInt(frame.toString('latin1', at + lastIdMark.length), 10));
+  } else if (kind === 'ping' && dialect.pong) send(dialect.pong);
 }
 
-function inspect({ index }: Connection, bytes: Uint8Array, from: number, to: number): void {
-  const frame = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from);
-  if (measuring) {
-    const at = frame.indexOf(timeMark) + timeMark.length;
+function frameAt(bytes: Uint8Array, from: number, to: number): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from);
+}
+
+function inspect(positions: Positions, frame: Buffer, stream: 'own' | 'others'): void {
+  if (measuring && stream === 'others') {
+    const at = frame.indexOf(dialect.textMark) + dialect.textMark.length;
     deliveryTimes.push(performance.now() - Number.parseFloat(frame.toString('latin1', at, at + 16)));
   }
-  const mark = frame.indexOf(positionMark);
-  if (mark < 0 || index < plan.senders) return; // a sender has its own as acknowledgements, in between
-  const position = Number.parseInt(frame.toString('latin1', mark + positionMark.length, mark + 30), 10);
-  if (position !== (lastPosition.get(index) ?? position - 1) + 1) disordered += 1;
-  lastPosition.set(index, position);
+  const position = positionIn(frame);
+  if (position === null) return;
+  hasPositions = true;
+  positions.take(position, stream);
 }
 
-function onAck(connection: Connection): void {
+function onAck(member: Member, bytes: Uint8Array, from: number, to: number): void {
   acked += 1;
-  const at = pending[connection.index]?.shift();
+  member.acked += 1;
+  if (member.positions) inspect(member.positions, frameAt(bytes, from, to), 'own');
+  const at = member.pending.shift();
   if (measuring && at !== undefined) ackTimes.push(performance.now() - at);
-  if (plan.pace === null && sending) sendOne(connection);
+  if (plan.pace === null && sending) sendOne(member);
 }
 
-function sendOne(connection: Connection): void {
+function sendOne(member: Member): void {
   const now = performance.now();
   sent += 1;
-  pending[connection.index]?.push(now);
-  connection.send(dialect.send(`${now.toFixed(3).padStart(16, '0')} hello`));
+  member.sent += 1;
+  member.pending.push(now);
+  member.connection.send(dialect.send(`${now.toFixed(3).padStart(16, '0')} hello`));
 }
 
 async function measure(): Promise<LoadResult> {
-  const senders = connections.slice(0, plan.senders);
-  for (const { index } of senders) pending[index] = [];
-  const pacer = plan.pace === null ? startAll(senders) : startPaced(senders, plan.pace);
+  const pacer = startSending(members.slice(0, plan.senders));
   await Bun.sleep(plan.warmUpMs);
   measuring = true;
-  const [cpu, begun, ackedBefore, deliveredBefore] = [
-    process.cpuUsage(),
-    performance.now(),
-    acked,
-    delivered,
-  ];
-  await Bun.sleep(plan.measureMs);
+  const before = { at: performance.now(), acked, delivered, ...cpuSeconds() };
+  const end = before.at + plan.measureMs;
+  const enough = before.acked + (plan.messages ?? Number.POSITIVE_INFINITY);
+  while (performance.now() < end && acked < enough) {
+    await Bun.sleep(Math.max(1, Math.min(plan.messages ? 20 : 1000, end - performance.now())));
+  }
   measuring = false;
-  const seconds = (performance.now() - begun) / 1000;
-  const used = process.cpuUsage(cpu);
-  const [acks, deliveries] = [acked - ackedBefore, delivered - deliveredBefore];
+  const seconds = (performance.now() - before.at) / 1000;
+  const cpu = cpuSeconds();
+  const [acks, deliveries] = [acked - before.acked, delivered - before.delivered];
   sending = false;
   clearInterval(pacer);
   await settled();
   return {
+    acked,
     acksPerSecond: acks / seconds,
     deliveriesPerSecond: deliveries / seconds,
     ackP50Ms: percentile(ackTimes, 0.5),
     ackP99Ms: percentile(ackTimes, 0.99),
     deliveryP50Ms: percentile(deliveryTimes, 0.5),
     deliveryP99Ms: percentile(deliveryTimes, 0.99),
-    lost: sent * (plan.members - 1) - delivered + (sent - acked),
-    disordered,
-    loadCpu: (used.user + used.system) / 1e6 / seconds,
+    ...faults(),
+    loadCpu: (cpu.load - before.load) / seconds,
+    serverCpu: (cpu.server - before.server) / seconds,
   };
 }
 
-function startAll(senders: readonly Connection[]): undefined {
-  for (const sender of senders) for (let count = 0; count < plan.inFlight; count += 1) sendOne(sender);
+function cpuSeconds(): { load: number; server: number } {
+  const { user, system } = process.cpuUsage();
+  return { load: (user + system) / 1e6, server: cpuSecondsOf(plan.serverPid) };
 }
 
-function startPaced(senders: readonly Connection[], perSecond: number): ReturnType<typeof setInterval> {
+function startSending(senders: readonly Member[]): ReturnType<typeof setInterval> | undefined {
+  if (plan.pace === null) {
+    for (const sender of senders) for (let count = 0; count < plan.inFlight; count += 1) sendOne(sender);
+    return undefined;
+  }
+  const perMs = plan.pace / 1000;
   const begun = performance.now();
   let count = 0;
   return setInterval(() => {
-    const due = ((performance.now() - begun) / 1000) * perSecond;
-    for (; count < due; count += 1) {
+    for (; count < (performance.now() - begun) * perMs; count += 1) {
       const sender = senders[count % senders.length];
       if (sender) sendOne(sender);
     }
   }, 1);
 }
 
-/** Waits until everything that was sent has arrived everywhere, or nothing comes any more. */
+/** Waits until everything that was sent has arrived everywhere, or nothing comes any more; and a little for doubles. */
 async function settled(): Promise<void> {
-  for (let quiet = 0, before = -1; quiet < 20; ) {
-    if (acked === sent && delivered === sent * (plan.members - 1)) return;
+  const end = performance.now() + settleMs;
+  let [quietSince, before] = [performance.now(), -1];
+  while (performance.now() < end && performance.now() - quietSince < quietMs) {
+    if (acked === sent && delivered === sent * (plan.members - 1)) break;
+    if (delivered !== before) [quietSince, before] = [performance.now(), delivered];
     await Bun.sleep(50);
-    quiet = delivered === before ? quiet + 1 : 0;
-    before = delivered;
   }
+  await Bun.sleep(100);
 }
 
-function percentile(values: number[], share: number): number {
-  values.sort((a, b) => a - b);
-  return values[Math.min(values.length - 1, Math.floor(values.length * share))] ?? Number.NaN;
+/** Every member is counted by number; those with positions by what number cannot show, one lost and one doubled. */
+function faults(): Pick<LoadResult, 'lost' | 'duplicated' | 'disordered'> {
+  let [lost, duplicated, disordered] = [0, 0, 0];
+  const highest = Math.max(...members.map(({ positions }) => positions?.cursor ?? 0));
+  for (const { sent: own, acked: ownAcked, received, positions } of members) {
+    const missing = sent - own - received + (own - ownAcked);
+    lost += Math.max(0, missing, hasPositions ? (positions?.lost(highest) ?? 0) : 0);
+    duplicated += Math.max(0, -missing, positions?.duplicated ?? 0);
+    disordered += positions?.disordered ?? 0;
+  }
+  return { lost, duplicated, disordered: hasPositions ? disordered : null };
 }

@@ -1,64 +1,155 @@
-// Starts the targets of a benchmark as processes of their own, runs loads against them, and sums up.
+// Starts what is measured and the loads as processes of their own, and sees that nothing of them stays behind.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { cpus, tmpdir, totalmem } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Subprocess } from 'bun';
+import type { CrowdAnswer, CrowdCommand, CrowdPlan } from './crowd.ts';
 import type { LoadPlan, LoadResult } from './load.ts';
 import type { TargetName } from './targets.ts';
 
 const root = join(import.meta.dir, '../..');
 const bun = process.execPath;
+const startMs = 60_000;
 
 /** What the rival is made of; installed beside the benchmark's data, not into this project. */
 const rivalPackages = ['socket.io@4.8.4', 'better-sqlite3@12.11.1'];
 
+const children = new Set<Subprocess>();
+const folders = new Set<string>();
+
 export interface Target {
   readonly url: string;
+  /** File of `populate.ts`, for targets with accounts. */
   readonly users: string | null;
-  readonly process: Subprocess;
+  readonly pid: number;
+  /** Ends it and waits until it has ended. */
+  stop(signal?: NodeJS.Signals): Promise<void>;
+}
+
+export interface Crowd {
+  /** Has it do something; one thing at a time. */
+  ask(command: CrowdCommand): Promise<CrowdAnswer>;
   stop(): Promise<void>;
 }
 
-/** A folder for the benchmark's data, removed at its end. */
-export function makeFolder(): { path: string; remove(): void } {
-  const path = mkdtempSync(join(process.env.BENCH_DIR ?? tmpdir(), 'chat-bench-'));
-  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+/** However this process ends, its children and folders go with it. */
+export function leaveNothingBehind(): void {
+  process.on('exit', () => {
+    for (const child of children) child.kill('SIGKILL');
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
 }
 
-/** Fills a data folder; returns the file with one line per user. */
+/** A folder for one benchmark's data. */
+export function makeFolder(): { path: string } & Disposable {
+  const path = mkdtempSync(join(process.env.BENCH_DIR ?? tmpdir(), 'chat-bench-'));
+  folders.add(path);
+  return {
+    path,
+    [Symbol.dispose]() {
+      rmSync(path, { recursive: true, force: true });
+      folders.delete(path);
+    },
+  };
+}
+
+/** Makes and fills a data folder; returns the file with one line per user. */
 export async function populate(dataDir: string, options: Record<string, number>): Promise<string> {
+  mkdirSync(dataDir);
   const users = `${dataDir}.users.jsonl`;
   const words = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const child = Bun.spawn([bun, join(root, 'scripts/populate.ts'), ...words, '--out', users], {
-    env: { ...process.env, DATA_DIR: dataDir },
-    stdout: 'ignore',
-    stderr: 'ignore',
-  });
-  if ((await child.exited) !== 0) throw new Error('populate failed');
+  await runToEnd([bun, join(root, 'scripts/populate.ts'), ...words, '--out', users], { DATA_DIR: dataDir });
   return users;
 }
 
-/** Starts a target and waits until it listens. */
-export async function startTarget(name: TargetName, folder: string, members: number): Promise<Target> {
-  if (name === 'raw') return startProcess([bun, join(import.meta.dir, 'raw-server.ts')], {}, null);
-  if (name === 'socketio') {
-    const env = { DATABASE: join(folder, `rival-${Date.now()}.db`), NODE_PATH: await rivalModules() };
-    return startProcess(['node', join(import.meta.dir, 'socketio-server.cjs')], env, null);
-  }
-  const dataDir = join(folder, `ours-${Date.now()}`);
-  mkdirSync(dataDir);
-  const users = await populate(dataDir, { users: members });
-  return startOurs(dataDir, users);
+/** Compiles this server to an executable file. */
+export async function buildExecutable(file: string): Promise<void> {
+  await runToEnd([bun, 'run', join(root, 'scripts/build.ts'), file]);
 }
 
-/** Starts this server on a data folder: everything on, limits counted but wide. */
+let made = 0;
+
+/** Starts a target with nothing but `people` in it, and waits until it listens. */
+export async function startTarget(name: TargetName, folder: string, people: number): Promise<Target> {
+  made += 1;
+  if (name === 'raw') return startProcess([bun, join(import.meta.dir, 'raw-server.ts')], {}, null);
+  if (name === 'socketio') {
+    const env = { DATABASE: join(folder, `rival-${made}.db`), NODE_PATH: await rivalModules() };
+    return startProcess(['node', join(import.meta.dir, 'socketio-server.cjs')], env, null);
+  }
+  const dataDir = join(folder, `ours-${made}`);
+  return startOurs(dataDir, { users: await populate(dataDir, { users: people }) });
+}
+
+/** Starts this server on a data folder: everything on, limits counted but wide. Port 0 takes a free one. */
 export function startOurs(
   dataDir: string,
-  users: string | null,
-  command = [bun, join(root, 'src/index.ts')],
+  {
+    users = null,
+    port = 0,
+    executable,
+  }: { users?: string | null; port?: number; executable?: string | undefined } = {},
 ): Promise<Target> {
-  const env = { DATA_DIR: dataDir, PORT: '0', HOST: '127.0.0.1', RATE_LIMITS: 'off', LOG_FORMAT: 'json' };
-  return startProcess(command, env, users);
+  const env = {
+    DATA_DIR: dataDir,
+    PORT: String(port),
+    HOST: '127.0.0.1',
+    RATE_LIMITS: 'off',
+    LOG_FORMAT: 'json',
+  };
+  return startProcess(executable ? [executable] : [bun, join(root, 'src/index.ts')], env, users);
+}
+
+/** Runs one load in a process of its own. */
+export async function runLoad(plan: LoadPlan): Promise<LoadResult> {
+  return JSON.parse(
+    await runToEnd([bun, join(import.meta.dir, 'load.ts'), JSON.stringify(plan)]),
+  ) as LoadResult;
+}
+
+/** Starts a process that holds sockets. */
+export function startCrowd(plan: CrowdPlan): Crowd {
+  let answered = Promise.withResolvers<CrowdAnswer>();
+  const child = spawn([bun, join(import.meta.dir, 'crowd.ts'), JSON.stringify(plan)], {}, (answer) =>
+    answered.resolve(answer as CrowdAnswer),
+  );
+  void drain(child.stdout, () => undefined);
+  void drain(child.stderr, (text) => process.stderr.write(text));
+  return {
+    ask(command) {
+      answered = Promise.withResolvers();
+      child.send(command);
+      return Promise.race([answered.promise, ended(child, 'a crowd')]);
+    },
+    async stop() {
+      child.kill('SIGKILL');
+      await child.exited;
+    },
+  };
+}
+
+function spawn(command: string[], env: Record<string, string>, onMessage?: (message: unknown) => void) {
+  const child = Bun.spawn(command, {
+    env: { ...process.env, ...env },
+    stdout: 'pipe',
+    stderr: 'pipe',
+    ...(onMessage && { ipc: onMessage }),
+  });
+  children.add(child);
+  void child.exited.then(() => children.delete(child));
+  return child;
+}
+
+/** @returns what it printed @throws Error with its complaints when it fails */
+async function runToEnd(command: string[], env: Record<string, string> = {}): Promise<string> {
+  const child = spawn(command, env);
+  const [out, complaints] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  if ((await child.exited) !== 0) throw new Error(`${command.slice(0, 2).join(' ')} failed:\n${complaints}`);
+  return out;
 }
 
 async function startProcess(
@@ -66,31 +157,39 @@ async function startProcess(
   env: Record<string, string>,
   users: string | null,
 ): Promise<Target> {
-  const child = Bun.spawn(command, { env: { ...process.env, ...env }, stdout: 'pipe', stderr: 'pipe' });
-  const url = await Promise.race([listeningUrl(child.stdout), listeningUrl(child.stderr)]);
+  const child = spawn(command, env);
+  const found = Promise.withResolvers<string>();
+  let text = '';
+  const look = (more: string) => {
+    text = (text + more).slice(-10_000);
+    const url = /listening"?[ ,].*?(http:\/\/[\d.:]+\/)/.exec(text)?.[1];
+    if (url) found.resolve(url);
+  };
+  for (const stream of [child.stdout, child.stderr]) void drain(stream, look);
+  const late = Bun.sleep(startMs).then(() => Promise.reject(new Error(`${command[1]} does not start`)));
+  late.catch(() => undefined);
+  const url = await Promise.race([found.promise, ended(child, command.join(' '), () => text), late]);
   return {
     url,
     users,
-    process: child,
-    async stop() {
-      child.kill();
+    pid: child.pid,
+    async stop(signal = 'SIGTERM') {
+      child.kill(signal);
       await child.exited;
     },
   };
 }
 
-/** Reads until a line says where it listens, and goes on reading so that the process never waits. */
-function listeningUrl(stream: ReadableStream<Uint8Array>): Promise<string> {
-  return new Promise((resolve) => {
-    void (async () => {
-      let text = '';
-      for await (const chunk of stream) {
-        text = (text + new TextDecoder().decode(chunk)).slice(-10_000);
-        const url = /listening"?[ ,].*?(http:\/\/[\d.:]+\/)/.exec(text)?.[1];
-        if (url) resolve(url);
-      }
-    })();
-  });
+/** Rejects when a child ends that should not. */
+async function ended(child: Subprocess, what: string, last = () => ''): Promise<never> {
+  await child.exited;
+  throw new Error(`${what} ended: ${child.exitCode ?? child.signalCode}\n${last()}`);
+}
+
+/** Reads to the end, so that the process never waits for its reader. */
+async function drain(stream: ReadableStream<Uint8Array>, onText: (text: string) => void): Promise<void> {
+  const decoder = new TextDecoder();
+  for await (const chunk of stream) onText(decoder.decode(chunk, { stream: true }));
 }
 
 let rival: Promise<string> | undefined;
@@ -101,41 +200,8 @@ function rivalModules(): Promise<string> {
     const folder = join(tmpdir(), 'chat-bench-rival');
     mkdirSync(folder, { recursive: true });
     console.error(`installing ${rivalPackages.join(', ')} (compiling takes minutes the first time)`);
-    const child = Bun.spawn(
-      ['npm', 'install', '--no-audit', '--no-fund', '--prefix', folder, ...rivalPackages],
-      {
-        stdout: 'ignore',
-      },
-    );
-    if ((await child.exited) !== 0) throw new Error('the rival could not be installed');
+    await runToEnd(['npm', 'install', '--no-audit', '--no-fund', '--prefix', folder, ...rivalPackages]);
     return join(folder, 'node_modules');
   })();
   return rival;
-}
-
-/** Runs one load in a process of its own. */
-export async function runLoad(plan: LoadPlan): Promise<LoadResult> {
-  const child = Bun.spawn([bun, join(import.meta.dir, 'load.ts'), JSON.stringify(plan)], {
-    stdout: 'pipe',
-    stderr: 'inherit',
-  });
-  const text = await new Response(child.stdout).text();
-  if ((await child.exited) !== 0) throw new Error('the load failed');
-  return JSON.parse(text) as LoadResult;
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-}
-
-/** What machine this is, for the head of a table. */
-export function machine(): string {
-  const [cpu] = cpus();
-  return `${cpu?.model.trim()}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Bun ${Bun.version}`;
-}
-
-/** Prints rows as a Markdown table. */
-export function printTable(head: readonly string[], rows: readonly (readonly (string | number)[])[]): void {
-  for (const row of [head, head.map(() => '---'), ...rows]) console.log(`| ${row.join(' | ')} |`);
 }

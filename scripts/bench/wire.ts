@@ -14,30 +14,51 @@ interface State {
   connection: Connection;
   onFrame: OnFrame;
   opened: (() => void) | null;
-  /** Bytes that are not a whole frame yet. */
+  /** Bytes that came and are not a whole frame yet. */
   rest: Uint8Array;
+  /** Bytes that the kernel did not take yet. */
+  unsent: Uint8Array;
 }
 
 const encoder = new TextEncoder();
+const empty = new Uint8Array(0);
 
-/** Opens a socket at `ws://host:port/path`; `localAddress` spreads clients over 127.0.0.x. */
+/** The address of the client number `index` among `addresses` of 127.0.0.0/16, from 127.0.0.2 on. */
+export function addressOf(index: number, addresses: number): string {
+  const place = index % addresses;
+  return `127.0.${Math.floor(place / 250)}.${2 + (place % 250)}`;
+}
+
+/**
+ * Opens a socket at `ws://host:port/path`, from `localAddress` of this machine.
+ * @throws Error when it is refused
+ */
 export async function connect(
   url: URL,
   {
     index,
     onFrame,
     onClose,
-  }: { index: number; onFrame: OnFrame; onClose?: (connection: Connection) => void },
+    localAddress,
+  }: {
+    index: number;
+    onFrame: OnFrame;
+    onClose?: (connection: Connection) => void;
+    localAddress?: string;
+  },
 ): Promise<Connection> {
   let raw: Socket<State> | null = null;
   const connection: Connection = {
     index,
-    send: (text) => void raw?.write(maskedFrame(text)),
+    send: (text) => raw && write(raw, maskedFrame(text)),
     close: () => void raw?.end(),
   };
   const opened = Promise.withResolvers<void>();
-  const state: State = { connection, onFrame, opened: opened.resolve, rest: new Uint8Array(0) };
+  const state: State = { connection, onFrame, opened: opened.resolve, rest: empty, unsent: empty };
+  // Bun binds `localAddress` as Node does; its types do not have it.
+  const binding: object = localAddress ? { localAddress } : {};
   raw = await Bun.connect<State>({
+    ...binding,
     hostname: url.hostname,
     port: Number(url.port),
     data: state,
@@ -50,12 +71,29 @@ export async function connect(
         );
       },
       data: (socket, bytes) => receive(socket, bytes),
-      close: () => onClose?.(connection),
+      drain(socket) {
+        const { unsent } = socket.data;
+        socket.data.unsent = empty;
+        write(socket, unsent);
+      },
+      close() {
+        opened.reject(new Error('the server closed the connection'));
+        onClose?.(connection);
+      },
       error: (_socket, error) => opened.reject(error),
     },
   });
   await opened.promise;
   return connection;
+}
+
+function write(socket: Socket<State>, bytes: Uint8Array): void {
+  const { data: state } = socket;
+  if (state.unsent.length > 0) state.unsent = Buffer.concat([state.unsent, bytes]);
+  else {
+    const taken = Math.max(0, socket.write(bytes));
+    if (taken < bytes.length) state.unsent = bytes.subarray(taken);
+  }
 }
 
 function receive(socket: Socket<State>, chunk: Uint8Array): void {
@@ -77,8 +115,6 @@ function receive(socket: Socket<State>, chunk: Uint8Array): void {
   state.rest = used === bytes.length ? empty : bytes.slice(used);
 }
 
-const empty = new Uint8Array(0);
-
 /** Walks over the whole frames in `bytes` (RFC 6455, 5.2); returns where the first incomplete one begins. */
 function walk(socket: Socket<State>, bytes: Uint8Array): number {
   const { connection, onFrame } = socket.data;
@@ -93,6 +129,7 @@ function walk(socket: Socket<State>, bytes: Uint8Array): number {
       length = ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0);
       from = at + 4;
     } else if (length === 127) {
+      if (at + 10 > bytes.length) return at;
       length = Number(new DataView(bytes.buffer, bytes.byteOffset + at + 2).getBigUint64(0));
       from = at + 10;
     }
@@ -100,7 +137,7 @@ function walk(socket: Socket<State>, bytes: Uint8Array): number {
     if (to > bytes.length) return at;
     const opcode = head & 0x0f;
     if (opcode === 1) onFrame(connection, bytes, from, to);
-    else if (opcode === 9) socket.write(pong);
+    else if (opcode === 9) write(socket, pong);
     at = to;
   }
 }
