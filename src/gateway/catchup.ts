@@ -2,9 +2,9 @@
 import type { Actor } from '../actor.ts';
 import { closeCodes } from '../errors.ts';
 import type { MessageService } from '../messages/service.ts';
-import { chatIdFor, limits, messageOnWire, readChatId } from '../protocol/entities.ts';
+import { chatIdFor, limits, messageFields, readChatId } from '../protocol/entities.ts';
 import type { Socket } from './connection.ts';
-import { pushFrame } from './fanout.ts';
+import { messageFrame, pushFrame } from './fanout.ts';
 import { catchUpLimits } from './limits.ts';
 
 /** Positions by chat, the chats named as their viewer sees them. */
@@ -69,7 +69,7 @@ export class CatchUp {
       (await this.messages.find(actor, groupId, { before: null, after, limit }))?.messages ?? [];
     if (messages.length === 0) after = end; // the chat is none of the actor's any more, or its messages are gone
     for (const message of messages) {
-      const frame = pushFrame('send_message', messageOnWire(groupId, message));
+      const frame = messageFrame(groupId, messageFields(message));
       page.frames.push(frame);
       page.bytes += frame.length;
       after = message.seq;

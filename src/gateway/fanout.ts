@@ -2,7 +2,7 @@
 import type { Server } from 'bun';
 import { closeCodes } from '../errors.ts';
 import type { Sent } from '../messages/service.ts';
-import { chatIdFor, directChatId, messageOnWire, wireTime } from '../protocol/entities.ts';
+import { chatIdFor, directChatId, wireTime } from '../protocol/entities.ts';
 import type { ChatHead, DirectChat, StoreEvent } from '../store/store.ts';
 import type { Connection } from './connection.ts';
 import { chatTopic, type Device, type Presence, userTopic } from './presence.ts';
@@ -17,22 +17,17 @@ export class Fanout {
     this.#server = server;
   }
 
-  /** Pushes a message to every device of every member but the one it came from. */
-  message({ ref, message, created }: Sent, from: Device | null): void {
+  /** Pushes a message, of which `fields` is the JSON, to every device of every member but the one it came from. */
+  message({ ref, message, created }: Sent, fields: string, from: Device | null): void {
     if (ref.kind === 'group') {
-      this.#publish(
-        chatTopic(ref.groupId),
-        pushFrame('send_message', messageOnWire(ref.groupId, message)),
-        from,
-      );
+      this.#publish(chatTopic(ref.groupId), messageFrame(ref.groupId, fields), from);
       return;
     }
-    const pair = [message.senderUid, ref.otherUid] as const;
+    const { senderUid } = message;
     if (created) this.#directCreated(created, from);
-    for (const viewer of new Set(pair)) {
-      const other = viewer === pair[0] ? pair[1] : pair[0];
-      const frame = pushFrame('send_message', messageOnWire(directChatId(viewer, other), message));
-      this.#publish(userTopic(viewer), frame, from);
+    for (const viewer of new Set([senderUid, ref.otherUid])) {
+      const other = viewer === senderUid ? ref.otherUid : senderUid;
+      this.#publish(userTopic(viewer), messageFrame(directChatId(viewer, other), fields), from);
     }
   }
 
@@ -83,6 +78,11 @@ export class Fanout {
     if (holder) holder.publish(topic, frame);
     else this.#server?.publish(topic, frame, false);
   }
+}
+
+/** The push of a message, of which `fields` is the JSON. */
+export function messageFrame(groupId: string, fields: string): string {
+  return `{"event":"send_message","data":{${fields},"GROUP_ID":"${groupId}"}}`;
 }
 
 /** A frame that answers nothing. */

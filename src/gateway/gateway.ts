@@ -5,13 +5,13 @@ import { AppError, closeCodes, tooFast } from '../errors.ts';
 import type { Bus } from '../infra/bus.ts';
 import { Bucket, type Limiter } from '../infra/limiter.ts';
 import type { Log } from '../log.ts';
-import type { MessageService, Sent } from '../messages/service.ts';
+import type { MessageService } from '../messages/service.ts';
 import {
   type ChatView,
   chatIdFor,
   chatsOnWire,
   limits,
-  messageOnWire,
+  messageFields,
   wireTime,
 } from '../protocol/entities.ts';
 import {
@@ -30,6 +30,7 @@ import type { Connection, Socket } from './connection.ts';
 import { Fanout } from './fanout.ts';
 import { backlogLimit, frameRate, goodbyeMs, messageRate, socketLimits, strikeLimit } from './limits.ts';
 import { Presence } from './presence.ts';
+import { push, Replies } from './replies.ts';
 
 export interface GatewayDeps {
   readonly authenticate: (credentials: Credentials) => Promise<Actor | null>;
@@ -49,6 +50,7 @@ export interface GatewayDeps {
 export class Gateway implements Handlers {
   readonly #presence = new Presence();
   readonly #fanout = new Fanout(this.#presence);
+  readonly #replies = new Replies();
   readonly #admission: Admission;
   readonly #catchUp: CatchUp;
   readonly #frames: Bucket;
@@ -64,6 +66,7 @@ export class Gateway implements Handlers {
     this.#messages = new Bucket(messageRate, deps.clock);
     deps.bus.subscribe((event) => {
       this.#told += 1;
+      this.#replies.flush();
       this.#fanout.storeEvent(event);
     });
   }
@@ -172,14 +175,20 @@ export class Gateway implements Handlers {
     if (waitMs > 0) throw tooFast(waitMs);
     const { GROUP_ID: groupId, MESSAGE: text, CLIENT_MESSAGE_ID: clientMessageId = null } = request;
     const from = this.#presence.deviceOf(socket);
+    let fields = ''; // the JSON of the message, made once for the sender and everybody else
     this.deps.messages.send(
       actor,
       { chatId: String(groupId), text, mayCreateChat, clientMessageId },
       {
-        acknowledge: (result) => reply(result instanceof Error ? result : acknowledgement(groupId, result)),
+        acknowledge: (result) => {
+          if (result instanceof Error) return reply(result);
+          fields = messageFields(result.message);
+          reply(acknowledgement(groupId, fields, result.duplicate));
+        },
         publish: (sent) => {
           this.#told += 1;
-          this.#fanout.message(sent, from);
+          this.#replies.flush();
+          this.#fanout.message(sent, fields, from);
         },
       },
     );
@@ -216,6 +225,7 @@ export class Gateway implements Handlers {
     if (!actor) throw notAnnounced();
     const mark = await this.deps.markRead(actor, String(groupId), MESSAGE_ID);
     reply({ GROUP_ID: groupId, MESSAGE_ID: mark });
+    this.#replies.flush();
     this.#fanout.readMark(actor.uid, String(groupId), mark, this.#presence.deviceOf(socket));
   }
 
@@ -223,6 +233,7 @@ export class Gateway implements Handlers {
   async stop(): Promise<void> {
     this.#stopping = true;
     await this.deps.messages.flush();
+    this.#replies.flush();
     const sockets = [...this.#presence.all(), ...this.#admission.unannounced()];
     for (const socket of sockets) socket.close(closeCodes.restart, 'The server restarts. Connect again.');
     // A connection that is torn down while its peer still writes is reset, and the peer then loses the close frame that
@@ -295,8 +306,8 @@ export class Gateway implements Handlers {
   #reply(socket: Socket, question: Question, outcome: Record<string, unknown> | string | Error): void {
     const event = isClientEvent(question.event) ? question.event : 'error';
     const id = question.id == null ? '' : `"id":${JSON.stringify(question.id)},`;
-    const frame = `{"event":"${event}",${id}"data":${this.#replyData(question, outcome)}}`;
-    push(socket, [frame]);
+    const data = this.#replyData(question, outcome);
+    this.#replies.add(socket, `{"event":"${event}",${id}"data":${data}}`);
   }
 
   #replyData(question: Question, outcome: Record<string, unknown> | string | Error): string {
@@ -332,14 +343,6 @@ export class Gateway implements Handlers {
   }
 }
 
-/**
- * Over the backpressure limit Bun drops a frame and stops reading, but closes only once what came before is read: till
- * then later frames would follow the dropped one. What has a hole must not go on.
- */
-function push(socket: Socket, frames: readonly string[]): void {
-  for (const frame of frames) if (socket.send(frame) === 0) socket.terminate();
-}
-
 /** Whether a path is one that sockets connect to. */
 export function isSocketPath(path: string): boolean {
   return path === '/ws' || path.startsWith('/ws/');
@@ -353,10 +356,10 @@ function readClientId(path: string): string {
   return clientId;
 }
 
-/** The JSON of a reply to a sender: a ready string, because this is the hot path. */
-function acknowledgement(groupId: string | number, { message, duplicate }: Sent): string {
-  const fields = JSON.stringify(messageOnWire(groupId, message)).slice(1);
-  return `{"status_code":200,${duplicate ? '"DUPLICATE":true,' : ''}${fields}`;
+/** The JSON of a reply to a sender, GROUP_ID spelled as it was sent. */
+function acknowledgement(groupId: string | number, fields: string, duplicate: boolean): string {
+  const repeated = duplicate ? '"DUPLICATE":true,' : '';
+  return `{"status_code":200,${repeated}${fields},"GROUP_ID":${JSON.stringify(groupId)}}`;
 }
 
 /** A frame as it was understood. */

@@ -142,15 +142,15 @@ export function messagesOnWire(messages: readonly Message[]) {
   );
 }
 
-/** The fields of a `send_message` push or reply; `groupId` spelled for whoever gets it. */
-export function messageOnWire(groupId: string | number, message: Message) {
-  return {
+/** The JSON of a `send_message` push or reply but its braces and GROUP_ID, which each viewer has spelled its own way. */
+export function messageFields(message: Message): string {
+  const fields = {
     SENDER_ID: message.senderUid,
     SENDER_NAME: message.senderName,
     MESSAGE: message.body,
-    GROUP_ID: groupId,
     MESSAGE_ID: message.seq,
     TIME_STAMP: wireTime(message.sentAt),
     PROFILE_PIC: message.senderPicture,
   };
+  return JSON.stringify(fields).slice(1, -1);
 }
