@@ -1,5 +1,7 @@
 // The benchmarks' command: runs those that are named, or all, one after the other.
 import { fanout } from './fanout.ts';
+import { history } from './history.ts';
+import { idle } from './idle.ts';
 import { type Options, readOptions, usage } from './options.ts';
 import { paced } from './paced.ts';
 import { leaveNothingBehind } from './run.ts';
@@ -7,6 +9,8 @@ import { leaveNothingBehind } from './run.ts';
 const benchmarks: Record<string, { meaning: string; run: (options: Options) => Promise<void> }> = {
   fanout: { meaning: 'acknowledged sends a second, to a bare server and to Socket.IO', run: fanout },
   paced: { meaning: 'times of acknowledgements and deliveries below saturation', run: paced },
+  idle: { meaning: 'memory of a socket that only listens', run: idle },
+  history: { meaning: 'reads, cold start and memory with few and many messages', run: history },
 };
 
 async function main(args: string[]): Promise<number> {

@@ -101,6 +101,13 @@ export function startOurs(
   return startProcess(executable ? [executable] : [bun, join(root, 'src/index.ts')], env, users);
 }
 
+/** A port nothing listens on. */
+export function freePort(): number {
+  const server = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data: () => undefined } });
+  server.stop(true);
+  return server.port;
+}
+
 /** Runs one load in a process of its own. */
 export async function runLoad(plan: LoadPlan): Promise<LoadResult> {
   return JSON.parse(
@@ -198,9 +205,12 @@ function rivalModules(): Promise<string> {
   rival ??= (async () => {
     if (process.env.BENCH_RIVAL) return join(process.env.BENCH_RIVAL, 'node_modules');
     const folder = join(tmpdir(), 'chat-bench-rival');
+    const installed = Bun.file(join(folder, rivalPackages.join(' ')));
+    if (await installed.exists()) return join(folder, 'node_modules');
     mkdirSync(folder, { recursive: true });
     console.error(`installing ${rivalPackages.join(', ')} (compiling takes minutes the first time)`);
     await runToEnd(['npm', 'install', '--no-audit', '--no-fund', '--prefix', folder, ...rivalPackages]);
+    await installed.write('');
     return join(folder, 'node_modules');
   })();
   return rival;
