@@ -28,7 +28,7 @@ interface Memory {
 }
 
 export function createAppend(driver: Driver): MessageStore['appendMessages'] {
-  const statements = prepare(driver.writer);
+  const statements = prepare(driver);
   const memory: Memory = {
     version: '',
     memberships: new Map(),
@@ -70,10 +70,11 @@ async function append(
   draft: MessageDraft,
 ): Promise<AppendOutcome> {
   const { senderUid, ref, body, sentAt, clientMessageId } = draft;
-  const sender = await findSender(statements, memory, senderUid);
+  const sender = memory.people.get(senderUid) ?? (await findSender(statements, memory, senderUid));
   if (!sender) return { kind: 'not_member' };
   let created: DirectChat | null = null;
-  let found = await findChat(statements, memory, senderUid, ref);
+  const key = membershipKey(senderUid, ref);
+  let found = memory.memberships.get(key) ?? (await findChat(statements, memory, senderUid, ref));
   if (found === 'no_chat' && ref.kind === 'direct' && draft.mayCreateChat) {
     created = await createDirect(tx, statements, sender, ref.otherUid, sentAt);
     if (!created) return { kind: 'no_person' };
@@ -83,7 +84,7 @@ async function append(
   const repeated = clientMessageId && (await findRepeated(statements, sender, draft, found));
   if (repeated) return repeated;
   const seq = found.seq + 1;
-  await statements.insert.run({ chatId: found.id, seq, senderUid, body, sentAt, clientMessageId });
+  statements.insert({ chatId: found.id, seq, senderUid, body, sentAt, clientMessageId });
   found.seq = seq;
   found.sentAt = sentAt;
   memory.moved.add(found);
@@ -106,9 +107,8 @@ async function findRepeated(
   return { kind: 'repeated', message };
 }
 
+/** The two look-ups behind the memory: a message whose sender and chat are remembered waits for nothing. */
 async function findSender(statements: Statements, memory: Memory, uid: number): Promise<Person | undefined> {
-  const known = memory.people.get(uid);
-  if (known) return known;
   const person = await statements.person.get({ uid });
   if (person) memory.people.set(uid, person);
   return person;
@@ -120,16 +120,17 @@ async function findChat(
   uid: number,
   ref: ChatRef,
 ): Promise<LogEnd | 'no_chat' | 'not_member'> {
-  const key = ref.kind === 'group' ? `${uid} ${ref.groupId}` : `${uid} with ${ref.otherUid}`;
-  const known = memory.memberships.get(key);
-  if (known) return known;
   const row = await lookUp(statements, uid, ref);
   if (!row) return 'no_chat';
   if (row.memberUid === null) return 'not_member';
   const chat = memory.chats.get(row.id) ?? { id: row.id, seq: row.lastSeq, sentAt: 0 };
   memory.chats.set(row.id, chat);
-  memory.memberships.set(key, chat);
+  memory.memberships.set(membershipKey(uid, ref), chat);
   return chat;
+}
+
+function membershipKey(uid: number, ref: ChatRef): string {
+  return ref.kind === 'group' ? `${uid} ${ref.groupId}` : `${uid} with ${ref.otherUid}`;
 }
 
 function lookUp(statements: Statements, uid: number, ref: ChatRef) {
@@ -163,7 +164,7 @@ async function createDirect(
 type Statements = ReturnType<typeof prepare>;
 
 /** Prepared once: a freshly built query costs 20 to 40 times a prepared one. */
-function prepare(writer: Queries) {
+function prepare({ writer, prepareRun }: Driver) {
   const placeholder = sql.placeholder;
   const chatOf = () =>
     writer
@@ -196,17 +197,16 @@ function prepare(writer: Queries) {
         ),
       )
       .prepare(),
-    insert: writer
-      .insert(messages)
-      .values({
+    insert: prepareRun(
+      writer.insert(messages).values({
         chatId: placeholder('chatId'),
         seq: placeholder('seq'),
         senderUid: placeholder('senderUid'),
         body: placeholder('body'),
         sentAt: placeholder('sentAt'),
         clientMessageId: placeholder('clientMessageId'),
-      })
-      .prepare(),
+      }),
+    ),
     advance: writer
       .update(chats)
       .set({ lastSeq: sql`${placeholder('seq')}`, lastMessageAt: sql`${placeholder('sentAt')}` })

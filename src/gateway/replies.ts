@@ -1,0 +1,31 @@
+// Frames to one socket: what has a hole must not go on, and the replies of one commit go out in one write per socket.
+import type { Socket } from './connection.ts';
+
+/**
+ * Over the backpressure limit Bun drops a frame and stops reading, but closes only once what came before is read: till
+ * then later frames would follow the dropped one. What has a hole must not go on.
+ */
+export function push(socket: Socket, frames: readonly string[]): void {
+  for (const frame of frames) if (socket.send(frame) === 0) socket.terminate();
+}
+
+/** Collects the replies of a turn; a write per reply is what the hot path would spend most of its time on. */
+export class Replies {
+  readonly #waiting = new Map<Socket, string[]>();
+
+  /** Keeps a frame for this socket until `flush`, or until the current turn's work is done. */
+  add(socket: Socket, frame: string): void {
+    if (this.#waiting.size === 0) queueMicrotask(() => this.flush());
+    const frames = this.#waiting.get(socket);
+    if (frames) frames.push(frame);
+    else this.#waiting.set(socket, [frame]);
+  }
+
+  /** Sends what waits; called before anything is published, so that a sender is told first. */
+  flush(): void {
+    if (this.#waiting.size === 0) return;
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const [socket, frames] of waiting) socket.cork(() => push(socket, frames));
+  }
+}
