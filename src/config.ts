@@ -126,7 +126,7 @@ export const variables = {
     schema: z.enum(['on', 'off'], 'expected on or off').transform((value) => value === 'on'),
     default: 'on',
     meaning:
-      '`off` lifts request, resend, message and per-address socket limits, for benchmarks and trials only',
+      '`off` makes request, resend, message and per-address socket limits too wide to be met, for trials only',
   },
   LOG_LEVEL: {
     schema: z.enum(

@@ -17,7 +17,7 @@ import { clientAddress } from './http/address.ts';
 import { refuse } from './http/middleware.ts';
 import { type Bus, createBus } from './infra/bus.ts';
 import { readOrMakeKey } from './infra/keyfile.ts';
-import { createLimiter } from './infra/limiter.ts';
+import { createLimiter, wide } from './infra/limiter.ts';
 import { createMailer } from './infra/mailer.ts';
 import type { Log } from './log.ts';
 import { MessageService } from './messages/service.ts';
@@ -117,7 +117,8 @@ function assemble(
   bus: Bus<StoreEvent>,
 ) {
   const inData = (name: string) => join(config.DATA_DIR, name);
-  const limiter = createLimiter(config.RATE_LIMITS);
+  const width = config.RATE_LIMITS ? 1 : wide;
+  const limiter = createLimiter(width);
   const serverSecret = readOrMakeKey(inData('server.secret'), newInstallationKey);
   const sessions = new Sessions({ store, serverSecret, clock, log });
   const mailer = createMailer({
@@ -173,7 +174,7 @@ function assemble(
     epoch: store.epoch,
     bus,
     limiter,
-    limited: config.RATE_LIMITS,
+    width,
     allowedOrigins: config.CORS_ORIGINS,
     clock,
     log,

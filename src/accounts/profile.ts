@@ -31,6 +31,11 @@ export class ProfileService {
     return account?.verified ? account.picture : '';
   }
 
+  /** Everybody, the actor too; the very same array as long as nothing changed. */
+  listAllPeople(): Promise<readonly Person[]> {
+    return this.deps.store.listAllPeople();
+  }
+
   /** Verified accounts but the asker, by ascending number; may be empty. */
   listPeople(actor: Actor, page: { prefix: string; after: number; limit: number | null }): Promise<Person[]> {
     return this.deps.store.listPeople(actor.uid, page);

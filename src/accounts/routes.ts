@@ -1,8 +1,8 @@
 // The HTTP endpoints of accounts: from the wire's fields to the services, and back.
 import type { Hono } from 'hono';
 import { AppError } from '../errors.ts';
-import { type Authenticate, type Env, mount } from '../http/endpoint.ts';
-import { readUid } from '../protocol/entities.ts';
+import { type Authenticate, type Env, mount, ReadyJson } from '../http/endpoint.ts';
+import { peopleOnWire, readUid } from '../protocol/entities.ts';
 import { endpoints, exactMessages } from '../protocol/http.ts';
 import type { Account } from '../store/store.ts';
 import type { ProfileService } from './profile.ts';
@@ -93,15 +93,17 @@ function mountProfiles(app: Hono<Env>, authenticate: Authenticate, { profiles }:
 
   mount(app, endpoints.listPeople, authenticate, async ({ fields, actor }) => {
     const { QUERY, AFTER, LIMIT } = fields;
-    const people = await profiles.listPeople(actor, {
-      prefix: QUERY ?? '',
-      after: AFTER ?? 0,
-      limit: LIMIT ?? null,
-    });
-    if (people.length === 0) throw new AppError('not_found', 'Nobody was found.');
-    return Object.fromEntries(
-      people.map(({ uid, name, picture }) => [uid, { NAME: name, PROFILE_PIC: picture }]),
-    );
+    const people =
+      QUERY || AFTER || LIMIT
+        ? await profiles.listPeople(actor, {
+            prefix: QUERY ?? '',
+            after: AFTER ?? 0,
+            limit: LIMIT ?? null,
+          })
+        : await profiles.listAllPeople();
+    const list = peopleOnWire(people, actor.uid);
+    if (list === '{}') throw new AppError('not_found', 'Nobody was found.');
+    return new ReadyJson(list);
   });
 }
 

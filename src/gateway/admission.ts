@@ -25,18 +25,17 @@ export class Admission {
   readonly #unannounced = new Set<Socket>();
 
   constructor(
-    private readonly limited: boolean,
+    private readonly width: number,
     private readonly clock: () => number,
   ) {}
 
   /** @throws AppError `rate_limited` when this address, or the whole server, has as many sockets as it may */
   check(address: string): void {
-    if (this.limited) {
-      if ((this.#open.get(address) ?? 0) >= socketLimits.perAddress) throw full('from this address');
-      if ((this.#unannouncedAt.get(address) ?? 0) >= socketLimits.unannouncedPerAddress) {
-        const waiting = [...this.#unannounced].find((socket) => socket.data.address === address);
-        this.#crowdOut(waiting, 'from this address');
-      }
+    const { perAddress, unannouncedPerAddress } = socketLimits;
+    if ((this.#open.get(address) ?? 0) >= perAddress * this.width) throw full('from this address');
+    if ((this.#unannouncedAt.get(address) ?? 0) >= unannouncedPerAddress * this.width) {
+      const waiting = [...this.#unannounced].find((socket) => socket.data.address === address);
+      this.#crowdOut(waiting, 'from this address');
     }
     if (this.#unannounced.size >= socketLimits.unannounced) {
       this.#crowdOut(this.#unannounced.values().next().value, 'in all');

@@ -40,8 +40,8 @@ export interface GatewayDeps {
   readonly epoch: string;
   readonly bus: Bus<StoreEvent>;
   readonly limiter: Limiter;
-  /** False lifts the rates and the sockets per address. */
-  readonly limited: boolean;
+  /** Rates and sockets per address may be this many times what gateway/limits.ts says. */
+  readonly width: number;
   readonly allowedOrigins: '*' | readonly string[];
   readonly clock: () => number;
   readonly log: Log;
@@ -60,10 +60,10 @@ export class Gateway implements Handlers {
   #stopping = false;
 
   constructor(private readonly deps: GatewayDeps) {
-    this.#admission = new Admission(deps.limited, deps.clock);
+    this.#admission = new Admission(deps.width, deps.clock);
     this.#catchUp = new CatchUp(deps.messages);
-    this.#frames = new Bucket(frameRate, deps.clock);
-    this.#messages = new Bucket(messageRate, deps.clock);
+    this.#frames = new Bucket(frameRate, deps.clock, deps.width);
+    this.#messages = new Bucket(messageRate, deps.clock, deps.width);
     deps.bus.subscribe((event) => {
       this.#told += 1;
       this.#replies.flush();
@@ -171,7 +171,7 @@ export class Gateway implements Handlers {
     if (request.SENDER_ID != null && request.SENDER_ID !== actor.uid) {
       throw new AppError('forbidden', 'SENDER_ID is not the account of this connection.');
     }
-    const waitMs = this.deps.limited ? this.#messages.take(actor.uid) : 0;
+    const waitMs = this.#messages.take(actor.uid);
     if (waitMs > 0) throw tooFast(waitMs);
     const { GROUP_ID: groupId, MESSAGE: text, CLIENT_MESSAGE_ID: clientMessageId = null } = request;
     const from = this.#presence.deviceOf(socket);
@@ -244,7 +244,7 @@ export class Gateway implements Handlers {
   #receive(socket: Socket, frame: string | Buffer): void {
     if (this.#stopping) return;
     this.#admission.heard(socket);
-    if (this.deps.limited && this.#isFlooding(socket)) return;
+    if (this.#isFlooding(socket)) return;
     const { backlog } = socket.data;
     if (typeof frame !== 'string')
       this.#reply(socket, unreadable, new AppError('invalid', 'Send text frames.'));

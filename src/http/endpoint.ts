@@ -31,12 +31,17 @@ export interface Asked<E extends Endpoint> {
 
 type Answer<E extends Endpoint> = z.input<E['response']> & Record<string, unknown>;
 
+/** An answer that is JSON already, for what is too large to be made anew for everyone who asks. */
+export class ReadyJson {
+  constructor(readonly text: string) {}
+}
+
 /** Adds an endpoint to the app. What the handler returns is the 200 answer; it throws AppError for the others. */
 export function mount<E extends Endpoint>(
   app: Hono<Env>,
   endpoint: E,
   authenticate: Authenticate,
-  handler: (asked: Asked<E>) => Promise<Answer<E>>,
+  handler: (asked: Asked<E>) => Promise<Answer<E> | ReadyJson>,
 ): void {
   app.on(endpoint.method, endpoint.path, async (context) => {
     const body = endpoint.method === 'GET' ? {} : await readBody(context, endpoint);
@@ -52,7 +57,8 @@ export function mount<E extends Endpoint>(
       address: context.env.address,
       param: (name) => context.req.param(name) ?? '',
     });
-    return context.json(answer);
+    if (!(answer instanceof ReadyJson)) return context.json(answer);
+    return context.body(answer.text, 200, { 'Content-Type': 'application/json' });
   });
 }
 

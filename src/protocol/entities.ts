@@ -126,6 +126,43 @@ export function chatsOnWire(viewer: number, chats: readonly ChatView[]) {
   );
 }
 
+interface PersonView {
+  readonly uid: number;
+  readonly name: string;
+  readonly picture: string;
+}
+
+/** The serialized list of people, and where each one's entry begins and ends in it. */
+interface SerializedPeople {
+  readonly entries: string;
+  readonly spans: ReadonlyMap<number, readonly [from: number, to: number]>;
+}
+
+const serialized = new WeakMap<readonly PersonView[], SerializedPeople>();
+
+/** The JSON that `get_all_users` answers: everybody but the asker. Made once for one and the same array. */
+export function peopleOnWire(people: readonly PersonView[], asker: number): string {
+  const { entries, spans } = serialized.get(people) ?? serializePeople(people);
+  const [from, to] = spans.get(asker) ?? [0, 0];
+  const others = entries.slice(0, from) + entries.slice(to);
+  return `{${others.slice(0, -1)}}`; // every entry ends with a comma
+}
+
+function serializePeople(people: readonly PersonView[]): SerializedPeople {
+  const spans = new Map<number, readonly [number, number]>();
+  const parts: string[] = [];
+  let at = 0;
+  for (const { uid, name, picture } of people) {
+    const entry = `"${uid}":${JSON.stringify({ NAME: name, PROFILE_PIC: picture })},`;
+    spans.set(uid, [at, at + entry.length]);
+    at += entry.length;
+    parts.push(entry);
+  }
+  const list = { entries: parts.join(''), spans };
+  serialized.set(people, list);
+  return list;
+}
+
 /** One chat's messages keyed by position, as `get_old_messages` carries them. */
 export function messagesOnWire(messages: readonly Message[]) {
   return Object.fromEntries(

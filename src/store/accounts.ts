@@ -3,7 +3,7 @@ import { and, asc, eq, gt, gte, isNotNull, isNull, lt, lte, ne, not, notInArray,
 import { liveCodes, redeemCode } from './codes.ts';
 import { accounts, chats, codes, members, sessions } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
-import type { Account, AccountStore, Emit, NewAccount } from './store.ts';
+import type { Account, AccountStore, Emit, NewAccount, Person } from './store.ts';
 
 type Row = typeof accounts.$inferSelect;
 type Accounts = Omit<
@@ -16,8 +16,22 @@ export function emailKey(email: string): string {
   return email.toLowerCase();
 }
 
+const personFields = {
+  uid: accounts.uid,
+  name: sql<string>`${accounts.firstName} || ' ' || ${accounts.lastName}`,
+  picture: accounts.picture,
+};
+
 export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: string): Accounts {
   const { reader } = driver;
+  const allPeople = reader
+    .select(personFields)
+    .from(accounts)
+    .where(isNotNull(accounts.verifiedAt))
+    .orderBy(asc(accounts.uid))
+    .prepare();
+  let everybody: readonly Person[] = [];
+  let listedAt = '';
   return {
     createAccount: (account, session, code) =>
       driver.write(async (tx) => {
@@ -112,13 +126,16 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
         )
         .then((undone) => undone !== null),
 
+    listAllPeople: async () => {
+      const version = driver.version(); // before the list: what is committed in between only makes it be read again
+      if (version !== listedAt) everybody = await allPeople.all();
+      listedAt = version;
+      return everybody;
+    },
+
     listPeople: async (uid, { prefix, after, limit }) => {
       const query = reader
-        .select({
-          uid: accounts.uid,
-          name: sql<string>`${accounts.firstName} || ' ' || ${accounts.lastName}`,
-          picture: accounts.picture,
-        })
+        .select(personFields)
         .from(accounts)
         .where(
           and(

@@ -11,11 +11,15 @@ const hourMs = 60 * 60 * 1000;
 export function createCodeStore(driver: Driver): Pick<AccountStore, 'issueCode' | 'withdrawCode'> {
   return {
     issueCode: (code, limits) =>
-      driver.write(async (tx) => {
-        const waitMs = limits === null ? 0 : await waitFor(tx, code, limits);
-        if (waitMs === 0) await tx.insert(codes).values(code);
-        return { waitMs };
-      }),
+      driver.write(
+        async (tx) => {
+          const waitMs = limits === null ? 0 : await waitFor(tx, code, limits);
+          if (waitMs === 0) await tx.insert(codes).values(code);
+          return { waitMs };
+        },
+        undefined,
+        { keepsVersion: true },
+      ),
 
     withdrawCode: ({ uid, purpose, codeHash, createdAt }) =>
       driver.write(async (tx) => {

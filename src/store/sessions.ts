@@ -26,9 +26,13 @@ export function createSessionStore(driver: Driver): Sessions {
 
   return {
     openSession: (session) =>
-      driver.write(async (tx) => {
-        await tx.insert(sessions).values({ ...session, lastUsedAt: session.createdAt });
-      }),
+      driver.write(
+        async (tx) => {
+          await tx.insert(sessions).values({ ...session, lastUsedAt: session.createdAt });
+        },
+        undefined,
+        { keepsVersion: true },
+      ),
 
     findSession: async (by): Promise<Session | null> => {
       const row =
@@ -41,8 +45,12 @@ export function createSessionStore(driver: Driver): Sessions {
     },
 
     touchSession: (id, { lastUsedAt, tokenHash }) =>
-      driver.write(async (tx) => {
-        await tx.update(sessions).set({ lastUsedAt, tokenHash }).where(eq(sessions.id, id));
-      }),
+      driver.write(
+        async (tx) => {
+          await tx.update(sessions).set({ lastUsedAt, tokenHash }).where(eq(sessions.id, id));
+        },
+        undefined,
+        { keepsVersion: true },
+      ),
   };
 }

@@ -110,6 +110,8 @@ export interface AccountStore {
   /** Gives an address back and ends all sessions. False for a wrong, used or expired code. */
   undoEmailChange(email: string, tried: { codeHash: string; now: number }): Promise<boolean>;
 
+  /** All verified accounts by ascending uid: the very same array as long as nobody was added, renamed or removed. */
+  listAllPeople(): Promise<readonly Person[]>;
   /** Verified accounts but the asker, by ascending uid, after `after`; `prefix` of either name, ignoring case. */
   listPeople(uid: number, page: { prefix: string; after: number; limit: number | null }): Promise<Person[]>;
   /** Removes what has expired: unverified sign-ups, sessions, codes. */

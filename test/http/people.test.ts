@@ -1,5 +1,7 @@
 // The list of people, and their pictures.
+import { Database } from 'bun:sqlite';
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { join as joinPath } from 'node:path';
 import { endpoints } from '../../src/protocol/http.ts';
 import { call, checked, credentials, join, type Person, signUp, signUpBody } from '../support/people.ts';
 import { TestServer, withServer } from '../support/server.ts';
@@ -55,6 +57,27 @@ describe('the list of people', () => {
     const code = server.codeFor(unverified.email);
     await call(server, 'verifyAccount', { ...credentials(unverified), ENTERD_OTP: code });
     expect(await found({ QUERY: 'Ursula' })).toEqual(numbers(unverified));
+  });
+
+  test('it is never older than a change: sign-up verified, name, picture, and what another process wrote', async () => {
+    const namesSeen = async () => {
+      const { body } = await call(server, 'listPeople', credentials(alice));
+      return Object.values(body as Record<string, { NAME: string }>).map(({ NAME }) => NAME);
+    };
+    const dora = await signUp(server, 'Dora');
+    expect(await namesSeen()).not.toContain('Dora Tester');
+    const code = server.codeFor(dora.email);
+    await call(server, 'verifyAccount', { ...credentials(dora), ENTERD_OTP: code });
+    expect(await namesSeen()).toContain('Dora Tester');
+    await call(server, 'changeSettings', { ...credentials(dora), FIRST_NAME: 'Dorothea' });
+    expect(await namesSeen()).toContain('Dorothea Tester');
+    expect(Object.keys((await call(server, 'listPeople', credentials(dora))).body)).not.toContain(
+      `${dora.uid}`,
+    );
+    const foreign = new Database(joinPath(server.dataDir, 'chat.db'));
+    foreign.run('DELETE FROM accounts WHERE uid = ?', [dora.uid]);
+    foreign.close();
+    expect(await namesSeen()).not.toContain('Dorothea Tester');
   });
 
   test('QUERY is a prefix of either name, whatever the case', async () => {
