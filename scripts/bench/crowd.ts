@@ -37,8 +37,10 @@ export interface CrowdAnswer {
   readonly lost: number;
   readonly duplicated: number;
   readonly disordered: number;
-  /** Texts that the first socket got, from its first position on. */
-  readonly texts: readonly string[];
+  /** Gaps that were told instead of sent. */
+  readonly gaps: number;
+  /** Position and text of what the first socket got. */
+  readonly texts: readonly (readonly [number, string])[];
 }
 
 interface Seat {
@@ -60,8 +62,9 @@ const url = new URL(dialect.path, plan.url);
 const users = readUsers(plan.users);
 const seats = Array.from({ length: plan.sockets }, (_, step) => newSeat(plan.first + step));
 const seatAt = new Map(seats.map((seat) => [seat.index, seat]));
-const texts: string[] = [];
+const texts: [number, string][] = [];
 let retries = 0;
+let gaps = 0;
 let frames = 0;
 let churned = 0;
 
@@ -95,6 +98,7 @@ function report(times: number[], begun: number, last: number | null): CrowdAnswe
     lost: sum(({ positions }) => positions.lost(last ?? 0)),
     duplicated: sum(({ positions }) => positions.duplicated),
     disordered: sum(({ positions }) => positions.disordered),
+    gaps,
     texts: last === null ? [] : texts,
   };
 }
@@ -156,15 +160,24 @@ function onFrame({ index, send }: Connection, bytes: Uint8Array, from: number, t
   const frame = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from);
   if (kind === 'welcome') onWelcome(seat, frame);
   else if (kind === 'push') onPush(seat, frame);
+  else onOther(seat, frame);
 }
 
 function onPush(seat: Seat, frame: Buffer): void {
   frames += 1;
   const position = positionIn(frame);
-  if (position !== null) seat.positions.take(position);
+  if (position === null) return;
+  seat.positions.take(position);
   if (seat !== seats[0]) return;
   const at = frame.indexOf(dialect.textMark) + dialect.textMark.length;
-  texts.push(frame.toString('latin1', at, frame.indexOf('"', at)));
+  texts.push([position, frame.toString('latin1', at, frame.indexOf('"', at))]);
+}
+
+function onOther(seat: Seat, frame: Buffer): void {
+  if (frame.indexOf('"GAP":true') < 0) return;
+  gaps += 1;
+  const { data } = JSON.parse(frame.toString()) as { data: { TO: number } };
+  seat.positions.skipTo(data.TO);
 }
 
 /** Only this server's welcome says anything: whether one is let in, the epoch, and where the log stands. */

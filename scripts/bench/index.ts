@@ -5,12 +5,14 @@ import { idle } from './idle.ts';
 import { type Options, readOptions, usage } from './options.ts';
 import { paced } from './paced.ts';
 import { leaveNothingBehind } from './run.ts';
+import { storm } from './storm.ts';
 
 const benchmarks: Record<string, { meaning: string; run: (options: Options) => Promise<void> }> = {
   fanout: { meaning: 'acknowledged sends a second, to a bare server and to Socket.IO', run: fanout },
   paced: { meaning: 'times of acknowledgements and deliveries below saturation', run: paced },
   idle: { meaning: 'memory of a socket that only listens', run: idle },
   history: { meaning: 'reads, cold start and memory with few and many messages', run: history },
+  storm: { meaning: 'all sockets back at once after a stop and a kill, nothing missed', run: storm },
 };
 
 async function main(args: string[]): Promise<number> {

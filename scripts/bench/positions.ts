@@ -29,6 +29,11 @@ export class Positions {
     this.#last[stream] = position;
   }
 
+  /** Notes that this receiver was told that it has to fetch what is missing up to a position. */
+  skipTo(position: number): void {
+    this.cursor = Math.max(this.cursor, position);
+  }
+
   /** How many up to `last` have not come. */
   lost(last: number): number {
     return this.#missing.size + Math.max(0, last - this.cursor);
