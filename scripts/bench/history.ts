@@ -25,16 +25,13 @@ interface Installation {
 const people = { users: 1000, groups: 50, members: 1000 };
 const startTimeoutMs = 30_000;
 
-export async function history({
-  sizes = [10_000, 1_000_000, 5_000_000],
-  runs,
-  full,
-}: Options): Promise<void> {
+export async function history({ sizes, runs, full }: Options): Promise<void> {
   using folder = makeFolder();
   const executable = join(folder.path, 'chat-backend');
   await buildExecutable(executable);
   const all: Installation[] = [];
-  for (const messages of sizes) all.push(await install(folder.path, messages));
+  const wanted = sizes ?? (full ? [10_000, 1_000_000, 5_000_000] : [10_000, 1_000_000]);
+  for (const messages of wanted) all.push(await install(folder.path, messages));
   for (let run = 0; run < runs; run += 1) {
     for (const one of all) one.coldStartMs.push(await coldStart(one, executable));
   }

@@ -9,7 +9,8 @@ import type { TargetName } from './targets.ts';
 
 const root = join(import.meta.dir, '../..');
 const bun = process.execPath;
-const startMs = 60_000;
+/** By when each must be over, so that nothing waits for ever: a start, a stop, a crowd's task, any other child. */
+const deadlinesMs = { start: 60_000, stop: 10_000, task: 5 * 60_000, child: 20 * 60_000 };
 
 /** What the rival is made of; installed beside the benchmark's data, not into this project. */
 const rivalPackages = ['socket.io@4.8.4', 'better-sqlite3@12.11.1'];
@@ -127,12 +128,13 @@ export function startCrowd(plan: CrowdPlan): Crowd {
     ask(command) {
       answered = Promise.withResolvers();
       child.send(command);
-      return Promise.race([answered.promise, ended(child, 'a crowd')]);
+      return Promise.race([
+        answered.promise,
+        ended(child, 'a crowd'),
+        tooLate(deadlinesMs.task, `a crowd asked to ${command.do}`),
+      ]);
     },
-    async stop() {
-      child.kill('SIGKILL');
-      await child.exited;
-    },
+    stop: () => end(child, 'SIGKILL'),
   };
 }
 
@@ -151,11 +153,14 @@ function spawn(command: string[], env: Record<string, string>, onMessage?: (mess
 /** @returns what it printed @throws Error with its complaints when it fails */
 async function runToEnd(command: string[], env: Record<string, string> = {}): Promise<string> {
   const child = spawn(command, env);
+  const timer = setTimeout(() => child.kill('SIGKILL'), deadlinesMs.child);
   const [out, complaints] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
   ]);
-  if ((await child.exited) !== 0) throw new Error(`${command.slice(0, 2).join(' ')} failed:\n${complaints}`);
+  const status = await child.exited;
+  clearTimeout(timer);
+  if (status !== 0) throw new Error(`${command.slice(0, 2).join(' ')} failed:\n${complaints}`);
   return out;
 }
 
@@ -173,24 +178,38 @@ async function startProcess(
     if (url) found.resolve(url);
   };
   for (const stream of [child.stdout, child.stderr]) void drain(stream, look);
-  const late = Bun.sleep(startMs).then(() => Promise.reject(new Error(`${command[1]} does not start`)));
-  late.catch(() => undefined);
-  const url = await Promise.race([found.promise, ended(child, command.join(' '), () => text), late]);
-  return {
-    url,
-    users,
-    pid: child.pid,
-    async stop(signal = 'SIGTERM') {
-      child.kill(signal);
-      await child.exited;
-    },
-  };
+  const what = command.join(' ');
+  const url = await Promise.race([
+    found.promise,
+    ended(child, what, () => text),
+    tooLate(deadlinesMs.start, what),
+  ]);
+  return { url, users, pid: child.pid, stop: (signal = 'SIGTERM') => end(child, signal) };
 }
 
-/** Rejects when a child ends that should not. */
-async function ended(child: Subprocess, what: string, last = () => ''): Promise<never> {
+/** Ends a child, and kills it when it takes too long. */
+async function end(child: Subprocess, signal: NodeJS.Signals): Promise<void> {
+  child.kill(signal);
+  const timer = setTimeout(() => child.kill('SIGKILL'), deadlinesMs.stop);
   await child.exited;
-  throw new Error(`${what} ended: ${child.exitCode ?? child.signalCode}\n${last()}`);
+  clearTimeout(timer);
+}
+
+/** Rejects when a child ends that should not; nobody has to look. */
+function ended(child: Subprocess, what: string, last = () => ''): Promise<never> {
+  const ending = child.exited.then(() => {
+    throw new Error(`${what} ended: ${child.exitCode ?? child.signalCode}\n${last()}`);
+  });
+  ending.catch(() => undefined);
+  return ending;
+}
+
+/** Rejects after a time; nobody has to look. */
+function tooLate(ms: number, what: string): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  setTimeout(() => reject(new Error(`${what}: not done after ${ms / 1000} s`)), ms).unref();
+  promise.catch(() => undefined);
+  return promise;
 }
 
 /** Reads to the end, so that the process never waits for its reader. */
