@@ -20,6 +20,15 @@ export function readCursors(uid: number, cursors: Readonly<Record<string, number
   );
 }
 
+export function endsToText(ends: Positions): string {
+  return JSON.stringify([...ends]);
+}
+
+/** @param text of `endsToText` */
+export function endsOfText(text: string): Positions {
+  return new Map(JSON.parse(text) as [string, number][]);
+}
+
 /** Frames to push next, and where the socket stands once it has them. */
 interface Page {
   readonly frames: string[];

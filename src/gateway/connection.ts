@@ -10,9 +10,9 @@ export interface Connection {
   actor: Actor | null;
   /**
    * Where its chats stood when it was subscribed to them: what came later it was pushed, what came before it may resume.
-   * Null before the announce and once it has resumed.
+   * As `endsToText` makes it, because every idle socket keeps one. Null before the announce and once it has resumed.
    */
-  ends: ReadonlyMap<string, number> | null;
+  ends: string | null;
   /** ms since the epoch of the last frame, or of the opening. */
   lastHeardAt: number;
   /** Frames that came while one was being looked up, to be taken in their order; null when nothing is. */

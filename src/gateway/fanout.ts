@@ -74,7 +74,7 @@ export class Fanout {
    * and its other sockets count as the same one.
    */
   #publish(topic: string, frame: string, from: Device | null): void {
-    const holder = from?.sockets.at(-1);
+    const holder = this.presence.holderOf(from);
     if (holder) holder.publish(topic, frame);
     else this.#server?.publish(topic, frame, false);
   }

@@ -24,12 +24,12 @@ import {
 } from '../protocol/socket.ts';
 import type { StoreEvent } from '../store/store.ts';
 import { Admission, isAllowedOrigin } from './admission.ts';
-import { CatchUp, type Positions, readCursors } from './catchup.ts';
+import { CatchUp, endsOfText, endsToText, type Positions, readCursors } from './catchup.ts';
 import { commands, type Handlers, isClientEvent, notAnnounced, type Reply } from './commands.ts';
 import type { Connection, Socket } from './connection.ts';
 import { Fanout } from './fanout.ts';
 import { backlogLimit, frameRate, goodbyeMs, messageRate, socketLimits, strikeLimit } from './limits.ts';
-import { Presence } from './presence.ts';
+import { deviceOf, Presence } from './presence.ts';
 import { push, Replies } from './replies.ts';
 
 export interface GatewayDeps {
@@ -57,6 +57,7 @@ export class Gateway implements Handlers {
   readonly #messages: Bucket;
   /** Counts what was told to sockets, so that an announce can see whether what it read has changed meanwhile. */
   #told = 0;
+  #sharedEnds = '';
   #stopping = false;
 
   constructor(private readonly deps: GatewayDeps) {
@@ -142,11 +143,17 @@ export class Gateway implements Handlers {
       this.#presence.attach(socket, actor, groupIds);
       this.#admission.announced(socket);
       this.#closeSurplus(actor.uid);
-      socket.data.ends = CURSORS ? null : ends;
+      socket.data.ends = CURSORS ? null : this.#share(endsToText(ends));
       const reset = EPOCH != null && EPOCH !== epoch ? { RESET: true } : {};
       reply({ message: 'OK', EPOCH: epoch, ...reset, chats: chatsOnWire(actor.uid, chats) });
       return true;
     });
+  }
+
+  /** The same text as the last, where it is: who returns in a crowd mostly finds the same. */
+  #share(ends: string): string {
+    if (ends !== this.#sharedEnds) this.#sharedEnds = ends;
+    return this.#sharedEnds;
   }
 
   /** Who asks, the chats, and what is missing of them, all as of one moment. */
@@ -174,7 +181,7 @@ export class Gateway implements Handlers {
     const waitMs = this.#messages.take(actor.uid);
     if (waitMs > 0) throw tooFast(waitMs);
     const { GROUP_ID: groupId, MESSAGE: text, CLIENT_MESSAGE_ID: clientMessageId = null } = request;
-    const from = this.#presence.deviceOf(socket);
+    const from = deviceOf(socket);
     let fields = ''; // the JSON of the message, made once for the sender and everybody else
     this.deps.messages.send(
       actor,
@@ -204,9 +211,10 @@ export class Gateway implements Handlers {
     if (!actor) throw notAnnounced();
     if (EPOCH !== epoch) return reply({ message: 'Load the chats anew.', EPOCH: epoch, RESET: true });
     socket.data.ends = null;
+    const known = endsOfText(ends ?? '[]');
     let cursors = readCursors(actor.uid, CURSORS);
     await this.#catchUp.untilDone(socket, async () => {
-      const page = await this.#catchUp.nextPage(actor, cursors, ends ?? new Map());
+      const page = await this.#catchUp.nextPage(actor, cursors, known);
       if (socket.data.actor?.sessionId !== actor.sessionId) return true;
       push(socket, page.frames);
       cursors = page.cursors;
@@ -226,7 +234,7 @@ export class Gateway implements Handlers {
     const mark = await this.deps.markRead(actor, String(groupId), MESSAGE_ID);
     reply({ GROUP_ID: groupId, MESSAGE_ID: mark });
     this.#replies.flush();
-    this.#fanout.readMark(actor.uid, String(groupId), mark, this.#presence.deviceOf(socket));
+    this.#fanout.readMark(actor.uid, String(groupId), mark, deviceOf(socket));
   }
 
   /** Takes no more frames, waits for what is being written, says goodbye to every socket. */

@@ -12,33 +12,33 @@ export function userTopic(uid: number): string {
 
 /** Sockets of one login and client id count as one: only the one that announced last, the holder, gets pushes. */
 export interface Device {
+  readonly uid: number;
   readonly sessionId: number;
-  /** In the order of their announces; the last is the holder. */
-  readonly sockets: Socket[];
+  readonly clientId: string;
 }
 
 interface Account {
   /** Groups the account is in, kept true by the store's events. */
-  groupIds: Set<string>;
-  readonly devices: Map<string, Device>;
+  groupIds: readonly string[];
+  /** In the order of their announces. */
+  readonly sockets: Socket[];
 }
 
 export class Presence {
   readonly #accounts = new Map<number, Account>();
+  /** The groups of who came last: most people are in the same ones, and then share one list. */
+  #sharedGroups: readonly string[] = [];
 
   /** Makes the socket its device's holder; what it was before, as this or another account, ends in the same turn. */
   attach(socket: Socket, actor: Actor, groupIds: readonly string[]): void {
     this.detach(socket);
-    const account = this.#accounts.get(actor.uid) ?? { groupIds: new Set(), devices: new Map() };
+    const account = this.#accounts.get(actor.uid) ?? { groupIds, sockets: [] };
     this.#accounts.set(actor.uid, account);
-    account.groupIds = new Set(groupIds);
-    const key = deviceKey(actor, socket);
-    const device = account.devices.get(key) ?? { sessionId: actor.sessionId, sockets: [] };
-    account.devices.set(key, device);
-    const former = device.sockets.at(-1);
-    if (former) unsubscribe(former, actor.uid, account);
-    device.sockets.push(socket);
+    account.groupIds = this.#share(groupIds);
     socket.data.actor = actor;
+    const former = this.holderOf(deviceOf(socket));
+    if (former) unsubscribe(former, actor.uid, account);
+    account.sockets.push(socket);
     subscribe(socket, actor.uid, account);
   }
 
@@ -46,54 +46,66 @@ export class Presence {
   detach(socket: Socket): void {
     const { actor } = socket.data;
     const account = actor && this.#accounts.get(actor.uid);
-    const device = actor && account?.devices.get(deviceKey(actor, socket));
-    socket.data.actor = null;
+    const device = deviceOf(socket);
     if (!actor || !account || !device) return;
-    const wasHolder = device.sockets.at(-1) === socket;
-    device.sockets.splice(device.sockets.indexOf(socket), 1);
+    const wasHolder = this.holderOf(device) === socket;
+    socket.data.actor = null;
+    account.sockets.splice(account.sockets.indexOf(socket), 1);
     unsubscribe(socket, actor.uid, account);
-    const heir = device.sockets.at(-1);
+    const heir = this.holderOf(device);
     if (heir && wasHolder) subscribe(heir, actor.uid, account);
-    if (heir) return;
-    account.devices.delete(deviceKey(actor, socket));
-    if (account.devices.size === 0) this.#accounts.delete(actor.uid);
+    if (account.sockets.length === 0) this.#accounts.delete(actor.uid);
   }
 
-  /** The device a socket belongs to, or null before it is announced. */
-  deviceOf(socket: Socket): Device | null {
-    const { actor } = socket.data;
-    return (actor && this.#accounts.get(actor.uid)?.devices.get(deviceKey(actor, socket))) ?? null;
+  /** The socket of a device that gets its pushes, if one is connected. */
+  holderOf(device: Device | null): Socket | undefined {
+    if (!device) return undefined;
+    return this.#accounts.get(device.uid)?.sockets.findLast((socket) => isOf(device, socket));
   }
 
   join(uid: number, groupId: string): void {
-    this.#accounts.get(uid)?.groupIds.add(groupId);
-    for (const holder of this.#holders(uid)) holder.subscribe(chatTopic(groupId));
+    const account = this.#accounts.get(uid);
+    if (!account || account.groupIds.includes(groupId)) return;
+    account.groupIds = [...account.groupIds, groupId];
+    for (const holder of this.#holders(account)) holder.subscribe(chatTopic(groupId));
   }
 
   leave(uid: number, groupId: string): void {
-    this.#accounts.get(uid)?.groupIds.delete(groupId);
-    for (const holder of this.#holders(uid)) holder.unsubscribe(chatTopic(groupId));
+    const account = this.#accounts.get(uid);
+    if (!account) return;
+    account.groupIds = account.groupIds.filter((id) => id !== groupId);
+    for (const holder of this.#holders(account)) holder.unsubscribe(chatTopic(groupId));
   }
 
-  /** All sockets announced as this account, oldest announce first within each device. */
-  socketsOf(uid: number): Socket[] {
-    const devices = this.#accounts.get(uid)?.devices.values() ?? [];
-    return [...devices].flatMap(({ sockets }) => sockets);
+  /** All sockets announced as this account, oldest announce first. */
+  socketsOf(uid: number): readonly Socket[] {
+    return [...(this.#accounts.get(uid)?.sockets ?? [])];
   }
 
   /** Every announced socket. */
   all(): Socket[] {
-    return [...this.#accounts.keys()].flatMap((uid) => this.socketsOf(uid));
+    return [...this.#accounts.values()].flatMap(({ sockets }) => sockets);
   }
 
-  #holders(uid: number): Socket[] {
-    const devices = this.#accounts.get(uid)?.devices.values() ?? [];
-    return [...devices].flatMap(({ sockets }) => sockets.slice(-1));
+  #holders({ sockets }: Account): Socket[] {
+    return sockets.filter((socket) => this.holderOf(deviceOf(socket)) === socket);
+  }
+
+  #share(groupIds: readonly string[]): readonly string[] {
+    const shared = this.#sharedGroups;
+    const same = shared.length === groupIds.length && shared.every((id, index) => id === groupIds[index]);
+    if (!same) this.#sharedGroups = groupIds;
+    return this.#sharedGroups;
   }
 }
 
-function deviceKey({ sessionId }: Actor, socket: Socket): string {
-  return `${sessionId} ${socket.data.clientId}`;
+/** The device a socket belongs to, or null before it is announced. */
+export function deviceOf({ data: { actor, clientId } }: Socket): Device | null {
+  return actor && { uid: actor.uid, sessionId: actor.sessionId, clientId };
+}
+
+function isOf({ sessionId, clientId }: Device, { data }: Socket): boolean {
+  return data.actor?.sessionId === sessionId && data.clientId === clientId;
 }
 
 function subscribe(socket: Socket, uid: number, { groupIds }: Account): void {
