@@ -1,6 +1,6 @@
 // Which sockets are let in: allowed origins, a bounded number of them, the longest silent unannounced closed first.
 import { AppError, closeCodes } from '../errors.ts';
-import type { Socket } from './connection.ts';
+import type { Origin, Socket } from './connection.ts';
 import { socketLimits } from './limits.ts';
 
 /**
@@ -19,8 +19,7 @@ export function isAllowedOrigin(
 }
 
 export class Admission {
-  readonly #open = new Map<string, number>();
-  readonly #unannouncedAt = new Map<string, number>();
+  readonly #origins = new Map<string, Origin>();
   /** In the order of their last frames: the first has been silent longest. */
   readonly #unannounced = new Set<Socket>();
 
@@ -29,23 +28,33 @@ export class Admission {
     private readonly clock: () => number,
   ) {}
 
-  /** @throws AppError `rate_limited` when this address, or the whole server, has as many sockets as it may */
-  check(address: string): void {
+  /**
+   * Where a socket that may be let in comes from.
+   * @throws AppError `rate_limited` when this address, or the whole server, has as many sockets as it may
+   */
+  check(address: string): Origin {
     const { perAddress, unannouncedPerAddress } = socketLimits;
-    if ((this.#open.get(address) ?? 0) >= perAddress * this.width) throw full('from this address');
-    if ((this.#unannouncedAt.get(address) ?? 0) >= unannouncedPerAddress * this.width) {
-      const waiting = [...this.#unannounced].find((socket) => socket.data.address === address);
+    const origin = this.#origins.get(address) ?? { address, open: 0, unannounced: 0 };
+    if (origin.open >= perAddress * this.width) throw full('from this address');
+    if (origin.unannounced >= unannouncedPerAddress * this.width) {
+      const waiting = [...this.#unannounced].find(({ data }) => data.origin === origin);
       this.#crowdOut(waiting, 'from this address');
     }
     if (this.#unannounced.size >= socketLimits.unannounced) {
       this.#crowdOut(this.#unannounced.values().next().value, 'in all');
     }
+    return origin;
   }
 
   opened(socket: Socket): void {
-    count(this.#open, socket.data.address, 1);
+    const { address } = socket.data.origin;
+    // Two that came in at once from a new address were each given a new one.
+    const origin = this.#origins.get(address) ?? socket.data.origin;
+    this.#origins.set(address, origin);
+    socket.data.origin = origin;
+    origin.open += 1;
+    origin.unannounced += 1;
     this.#unannounced.add(socket);
-    count(this.#unannouncedAt, socket.data.address, 1);
   }
 
   /** Notes that a socket was heard of: one that is unannounced is then the last to be crowded out. */
@@ -55,12 +64,14 @@ export class Admission {
   }
 
   announced(socket: Socket): void {
-    if (this.#unannounced.delete(socket)) count(this.#unannouncedAt, socket.data.address, -1);
+    if (this.#unannounced.delete(socket)) socket.data.origin.unannounced -= 1;
   }
 
   closed(socket: Socket): void {
+    const { origin } = socket.data;
     this.announced(socket);
-    count(this.#open, socket.data.address, -1);
+    origin.open -= 1;
+    if (origin.open === 0) this.#origins.delete(origin.address);
   }
 
   unannounced(): Socket[] {
@@ -73,12 +84,6 @@ export class Admission {
     this.announced(longestSilent);
     longestSilent.close(closeCodes.crowdedOut, 'Crowded out by newer connections.');
   }
-}
-
-function count(counts: Map<string, number>, key: string, step: 1 | -1): void {
-  const sum = (counts.get(key) ?? 0) + step;
-  if (sum > 0) counts.set(key, sum);
-  else counts.delete(key);
 }
 
 function full(where: string): AppError {

@@ -2,8 +2,15 @@
 import type { ServerWebSocket } from 'bun';
 import type { Actor } from '../actor.ts';
 
-export interface Connection {
+/** Where sockets come from, shared by all from there. */
+export interface Origin {
   readonly address: string;
+  open: number;
+  unannounced: number;
+}
+
+export interface Connection {
+  origin: Origin;
   /** The device name of the path, '' for none; proves nothing. */
   readonly clientId: string;
   /** Null until announced. */

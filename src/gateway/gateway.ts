@@ -49,8 +49,8 @@ export interface GatewayDeps {
 
 export class Gateway implements Handlers {
   readonly #presence = new Presence();
-  readonly #fanout = new Fanout(this.#presence);
   readonly #replies = new Replies();
+  readonly #fanout = new Fanout(this.#presence, this.#replies);
   readonly #admission: Admission;
   readonly #catchUp: CatchUp;
   readonly #frames: Bucket;
@@ -67,7 +67,6 @@ export class Gateway implements Handlers {
     this.#messages = new Bucket(messageRate, deps.clock, deps.width);
     deps.bus.subscribe((event) => {
       this.#told += 1;
-      this.#replies.flush();
       this.#fanout.storeEvent(event);
     });
   }
@@ -110,9 +109,9 @@ export class Gateway implements Handlers {
       throw new AppError('forbidden', 'Pages of this origin may not connect.');
     }
     await this.deps.limiter.consume('upgradeByAddress', address);
-    this.#admission.check(address);
+    const origin = this.#admission.check(address);
     const data = {
-      address,
+      origin,
       clientId,
       actor: null,
       ends: null,
@@ -194,7 +193,6 @@ export class Gateway implements Handlers {
         },
         publish: (sent) => {
           this.#told += 1;
-          this.#replies.flush();
           this.#fanout.message(sent, fields, from);
         },
       },
@@ -233,7 +231,6 @@ export class Gateway implements Handlers {
     if (!actor) throw notAnnounced();
     const mark = await this.deps.markRead(actor, String(groupId), MESSAGE_ID);
     reply({ GROUP_ID: groupId, MESSAGE_ID: mark });
-    this.#replies.flush();
     this.#fanout.readMark(actor.uid, String(groupId), mark, deviceOf(socket));
   }
 
@@ -263,8 +260,8 @@ export class Gateway implements Handlers {
 
   /** Counted before the frame is parsed: refusing must cost less than flooding. */
   #isFlooding(socket: Socket): boolean {
-    const { actor, address } = socket.data;
-    const waitMs = this.#frames.take(actor?.uid ?? address);
+    const { actor, origin } = socket.data;
+    const waitMs = this.#frames.take(actor?.uid ?? origin.address);
     if (waitMs === 0) {
       socket.data.strikes = 0;
       return false;

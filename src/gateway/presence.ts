@@ -6,10 +6,6 @@ export function chatTopic(groupId: string): string {
   return `chat:${groupId}`;
 }
 
-export function userTopic(uid: number): string {
-  return `user:${uid}`;
-}
-
 /** Sockets of one login and client id count as one: only the one that announced last, the holder, gets pushes. */
 export interface Device {
   readonly uid: number;
@@ -37,9 +33,9 @@ export class Presence {
     account.groupIds = this.#share(groupIds);
     socket.data.actor = actor;
     const former = this.holderOf(deviceOf(socket));
-    if (former) unsubscribe(former, actor.uid, account);
+    if (former) unsubscribe(former, account);
     account.sockets.push(socket);
-    subscribe(socket, actor.uid, account);
+    subscribe(socket, account);
   }
 
   /** Ends what the socket is announced as; the last other announced one of its device receives again. */
@@ -51,9 +47,9 @@ export class Presence {
     const wasHolder = this.holderOf(device) === socket;
     socket.data.actor = null;
     account.sockets.splice(account.sockets.indexOf(socket), 1);
-    unsubscribe(socket, actor.uid, account);
+    unsubscribe(socket, account);
     const heir = this.holderOf(device);
-    if (heir && wasHolder) subscribe(heir, actor.uid, account);
+    if (heir && wasHolder) subscribe(heir, account);
     if (account.sockets.length === 0) this.#accounts.delete(actor.uid);
   }
 
@@ -67,14 +63,14 @@ export class Presence {
     const account = this.#accounts.get(uid);
     if (!account || account.groupIds.includes(groupId)) return;
     account.groupIds = [...account.groupIds, groupId];
-    for (const holder of this.#holders(account)) holder.subscribe(chatTopic(groupId));
+    for (const holder of this.holders(uid)) holder.subscribe(chatTopic(groupId));
   }
 
   leave(uid: number, groupId: string): void {
     const account = this.#accounts.get(uid);
     if (!account) return;
     account.groupIds = account.groupIds.filter((id) => id !== groupId);
-    for (const holder of this.#holders(account)) holder.unsubscribe(chatTopic(groupId));
+    for (const holder of this.holders(uid)) holder.unsubscribe(chatTopic(groupId));
   }
 
   /** All sockets announced as this account, oldest announce first. */
@@ -87,8 +83,9 @@ export class Presence {
     return [...this.#accounts.values()].flatMap(({ sockets }) => sockets);
   }
 
-  #holders({ sockets }: Account): Socket[] {
-    return sockets.filter((socket) => this.holderOf(deviceOf(socket)) === socket);
+  /** The sockets that get what is this account's, one per device. */
+  holders(uid: number): Socket[] {
+    return this.socketsOf(uid).filter((socket) => this.holderOf(deviceOf(socket)) === socket);
   }
 
   #share(groupIds: readonly string[]): readonly string[] {
@@ -108,14 +105,12 @@ function isOf({ sessionId, clientId }: Device, { data }: Socket): boolean {
   return data.actor?.sessionId === sessionId && data.clientId === clientId;
 }
 
-function subscribe(socket: Socket, uid: number, { groupIds }: Account): void {
-  socket.subscribe(userTopic(uid));
+function subscribe(socket: Socket, { groupIds }: Account): void {
   for (const groupId of groupIds) socket.subscribe(chatTopic(groupId));
 }
 
 /** On a socket that is closed already there is nothing to end: Bun has done it. */
-function unsubscribe(socket: Socket, uid: number, { groupIds }: Account): void {
+function unsubscribe(socket: Socket, { groupIds }: Account): void {
   if (socket.readyState !== WebSocket.OPEN) return;
-  socket.unsubscribe(userTopic(uid));
   for (const groupId of groupIds) socket.unsubscribe(chatTopic(groupId));
 }

@@ -1,4 +1,4 @@
-// Frames to one socket: what has a hole must not go on, and the replies of one commit go out in one write per socket.
+// Frames to single sockets: what has a hole must not go on, and those of one commit go out in one write per socket.
 import type { Socket } from './connection.ts';
 
 /**
@@ -9,7 +9,7 @@ export function push(socket: Socket, frames: readonly string[]): void {
   for (const frame of frames) if (socket.send(frame) === 0) socket.terminate();
 }
 
-/** Collects the replies of a turn; a write per reply is what the hot path would spend most of its time on. */
+/** Collects the frames of a turn; a write for each is what the hot path would spend most of its time on. */
 export class Replies {
   readonly #waiting = new Map<Socket, string[]>();
 
@@ -21,7 +21,7 @@ export class Replies {
     else this.#waiting.set(socket, [frame]);
   }
 
-  /** Sends what waits; called before anything is published, so that a sender is told first. */
+  /** Sends what waits; to be called before anything is published or closed, so that all comes in its order. */
   flush(): void {
     if (this.#waiting.size === 0) return;
     const waiting = [...this.#waiting];
