@@ -18,7 +18,8 @@ const addresses = 20;
 
 export async function idle({ targets, runs, sockets = 10_000, seconds, full }: Options): Promise<void> {
   using folder = makeFolder();
-  const settleMs = 1000 * (seconds ?? (full ? 30 : 4));
+  // Long enough for the garbage of the announces to be collected, which happens by itself some seconds later.
+  const settleMs = 1000 * (seconds ?? (full ? 30 : 15));
   const once = (target: TargetName) => costOf(target, folder.path, { sockets, settleMs });
   const results = await inTurn(targets, runs, once);
   const middle = (target: TargetName, field: (one: Cost) => number, digits: number) =>
