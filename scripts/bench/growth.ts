@@ -53,8 +53,13 @@ export async function growth({ full, messages, connects }: Options): Promise<voi
       one.faults,
     ]),
   );
-  const late = samples.slice(steps / 2);
-  console.log(`\nSlope of the second half: ${cell(slope(late) * 1e6, 2)} MiB RSS per million messages.`);
+  // Collections make memory go up and down: the lowest points and the slope over millions say more than single samples.
+  const [early, late] = [samples.slice(1, 1 + steps / 2), samples.slice(1 + steps / 2)];
+  const lowest = (some: readonly Sample[]) => cell(Math.min(...some.map((one) => one.rssMiB)), 1);
+  console.log(
+    `\nLowest RSS in the first half ${lowest(early)} MiB, in the second ${lowest(late)} MiB; ` +
+      `slope of the second half ${cell(slope(late) * 1e6, 1)} MiB per million messages.`,
+  );
 }
 
 async function watch(dataDir: string, perStep: { messages: number; connects: number }): Promise<Sample[]> {
