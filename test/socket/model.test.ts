@@ -7,7 +7,10 @@ import { Random, setting } from '../support/random.ts';
 const seed = setting('MODEL_SEED', Date.now() % 1_000_000_000);
 const steps = setting('MODEL_STEPS', 400);
 
-/** How often each happens. A flood is more than a frozen reader's share of memory; a reunion waits for all to be back. */
+/**
+ * How often each happens. A flood is more than a slow reader's share of memory, and only for long runs by hand; a reunion
+ * waits for all to be back.
+ */
 const weights = {
   say: 55,
   burst: 8,
@@ -22,7 +25,7 @@ const weights = {
   thaw: 4,
   rest: 6,
   reunion: 1.5,
-  flood: 0.2,
+  flood: steps > 1000 ? 0.8 : 0,
   restart: 0.5,
   kill: 0.7,
 } as const;
