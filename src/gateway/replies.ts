@@ -2,11 +2,14 @@
 import type { Socket } from './connection.ts';
 
 /**
+ * Sends frames in as few writes as may be.
  * Over the backpressure limit Bun drops a frame and stops reading, but closes only once what came before is read: till
  * then later frames would follow the dropped one. What has a hole must not go on.
  */
 export function push(socket: Socket, frames: readonly string[]): void {
-  for (const frame of frames) if (socket.send(frame) === 0) socket.terminate();
+  socket.cork(() => {
+    for (const frame of frames) if (socket.send(frame) === 0) socket.terminate();
+  });
 }
 
 /** Collects the frames of a turn; a write for each is what the hot path would spend most of its time on. */
@@ -26,6 +29,6 @@ export class Replies {
     if (this.#waiting.size === 0) return;
     const waiting = [...this.#waiting];
     this.#waiting.clear();
-    for (const [socket, frames] of waiting) socket.cork(() => push(socket, frames));
+    for (const [socket, frames] of waiting) push(socket, frames);
   }
 }
