@@ -19,15 +19,14 @@ export class ChatLog {
   /** The newest position that is known to exist. */
   #end = 0;
 
-  /** `cursor`: position of the newest message let through; null when it is not known yet. */
+  /** `cursor`: position of the newest message let through. */
   constructor(
-    public cursor: number | null,
+    public cursor: number,
     private readonly deliver: (message: ChatMessage) => void,
   ) {}
 
   /** Takes a message: lets it through, holds it until what is before it has come, or drops it as one it had. */
   take(message: ChatMessage): void {
-    this.cursor ??= message.id - 1;
     if (message.id > this.cursor) this.#held.set(message.id, message);
     this.#drain();
   }
@@ -39,21 +38,21 @@ export class ChatLog {
 
   /** What is missing between the messages that are here, both ends exclusive; null when nothing is. */
   get gap(): { after: number; before: number } | null {
-    const after = this.cursor ?? this.#end;
+    const after = this.cursor;
     if (this.#held.size > 0) return { after, before: Math.min(...this.#held.keys()) };
     return after < this.#end ? { after, before: this.#end + 1 } : null;
   }
 
   /** Gives up what is missing before `position`: it exists no more. */
   skipTo(position: number): void {
-    this.cursor = Math.max(this.cursor ?? 0, position - 1);
+    this.cursor = Math.max(this.cursor, position - 1);
     for (const id of this.#held.keys()) if (id <= this.cursor) this.#held.delete(id);
     this.#drain();
   }
 
   #drain(): void {
     for (;;) {
-      const next = this.#held.get((this.cursor ?? 0) + 1);
+      const next = this.#held.get(this.cursor + 1);
       if (!next) return;
       this.#held.delete(next.id);
       this.cursor = next.id;

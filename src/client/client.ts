@@ -1,4 +1,5 @@
 // The client library: one connection that comes back by itself, sends each message once, and misses none.
+import { looksDirect } from '../protocol/entities.ts';
 import { backoffMs } from './backoff.ts';
 import { ChatLog, type ChatMessage } from './chat-log.ts';
 import { getJson, type Json, messageOf, pageOf } from './wire.ts';
@@ -141,9 +142,7 @@ export class ChatClient {
 
   /** Positions up to which this client has every message, by chat; lets another instance go on from there. */
   cursors(): Record<string, number> {
-    return Object.fromEntries(
-      [...this.#logs].flatMap(([id, { cursor }]) => (cursor === null ? [] : [[id, cursor]])),
-    );
+    return Object.fromEntries([...this.#logs].map(([id, { cursor }]) => [id, cursor]));
   }
 
   /** A page of a chat's history, ascending, before a position (the newest page without one). */
@@ -245,7 +244,8 @@ export class ChatClient {
   }
 
   #take(message: ChatMessage): void {
-    const log = this.#logs.get(message.groupId) ?? this.#newLog(null);
+    const log = this.#logs.get(message.groupId) ?? (looksDirect(message.groupId) ? this.#newLog(0) : null);
+    if (!log) return; // a late answer about a group one is no longer in
     this.#logs.set(message.groupId, log);
     log.take(message);
     if (log.gap) this.#later(gapMs, () => void this.#fill(message.groupId));
@@ -271,7 +271,7 @@ export class ChatClient {
     }
   }
 
-  #newLog(cursor: number | null): ChatLog {
+  #newLog(cursor: number): ChatLog {
     return new ChatLog(cursor, (message) => this.#emit('message', message));
   }
 

@@ -5,11 +5,14 @@ import type { Sent } from '../messages/service.ts';
 import { chatIdFor, directChatId, wireTime } from '../protocol/entities.ts';
 import type { ChatHead, DirectChat, StoreEvent } from '../store/store.ts';
 import type { Connection } from './connection.ts';
+import { socketLimits } from './limits.ts';
 import { chatTopic, type Device, type Presence } from './presence.ts';
 import type { Replies } from './replies.ts';
 
 export class Fanout {
   #server: Server<Connection> | null = null;
+  /** Since it was last looked for slow readers. */
+  #published = 0;
 
   constructor(
     private readonly presence: Presence,
@@ -62,6 +65,15 @@ export class Fanout {
     this.#tell(uid, pushFrame('mark_read', { GROUP_ID: groupId, MESSAGE_ID: seq }), from);
   }
 
+  /** A drop must be a disconnect: who cannot keep up is closed before anything has to be left out. */
+  #closeSlowReaders(): void {
+    this.#published = 0;
+    const slow = this.presence
+      .all()
+      .filter((socket) => socket.getBufferedAmount() > socketLimits.backpressureBytes);
+    for (const socket of slow) socket.terminate();
+  }
+
   #directCreated({ people, createdAt }: DirectChat, from: Device | null): void {
     const [one, other] = people;
     const views = new Map([
@@ -89,6 +101,8 @@ export class Fanout {
    */
   #publish(topic: string, frame: string, from: Device | null): void {
     this.replies.flush(); // a sender is told first, and everybody in the order of the log
+    this.#published += frame.length;
+    if (this.#published > socketLimits.publishedBetweenLooks) this.#closeSlowReaders();
     const holder = this.presence.holderOf(from);
     if (holder) holder.publish(topic, frame);
     else this.#server?.publish(topic, frame, false);

@@ -75,7 +75,7 @@ export class Gateway implements Handlers {
   readonly handler: WebSocketHandler<Connection> = {
     idleTimeout: socketLimits.idleSeconds,
     maxPayloadLength: socketLimits.frameBytes,
-    backpressureLimit: socketLimits.backpressureBytes,
+    backpressureLimit: socketLimits.dropBytes,
     closeOnBackpressureLimit: true,
     perMessageDeflate: false,
     open: (socket) => this.#admission.opened(socket),
@@ -135,6 +135,8 @@ export class Gateway implements Handlers {
     await this.#catchUp.untilDone(socket, async () => {
       const { actor, chats, ends, page } = await this.#look({ uid, token }, cursors);
       if (socket.readyState !== WebSocket.OPEN) return true;
+      // One that is announced already gets nothing live until it has what came before.
+      if (!page.last) this.#presence.detach(socket);
       push(socket, page.frames);
       cursors = page.cursors;
       if (!page.last) return false;

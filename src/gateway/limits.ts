@@ -32,6 +32,14 @@ export const socketLimits = {
   /** No unannounced socket is closed for being one before this: the client in use waits so through its login. */
   silentMs: 30 * 60 * 1000,
   frameBytes: limits.frameBytes,
+  /** A reader for whom more than this waits is closed; it resumes when it is back. */
   backpressureBytes: 1024 * 1024,
+  /** How much may be published, in UTF-16 units, until it is looked for slow readers again. */
+  publishedBetweenLooks: 512 * 1024,
+  /**
+   * Over this Bun drops frames and lets later ones follow, so it must never be met: what may wait, 3 bytes for each unit
+   * published between two looks, and the 32 frames per socket that Bun gathers before it writes.
+   */
+  dropBytes: 5 * 1024 * 1024,
   idleSeconds: 120,
 } as const;

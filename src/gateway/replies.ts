@@ -1,14 +1,14 @@
 // Frames to single sockets: what has a hole must not go on, and those of one commit go out in one write per socket.
 import type { Socket } from './connection.ts';
+import { socketLimits } from './limits.ts';
 
-/**
- * Sends frames in as few writes as may be.
- * Over the backpressure limit Bun drops a frame and stops reading, but closes only once what came before is read: till
- * then later frames would follow the dropped one. What has a hole must not go on.
- */
+/** Sends frames in as few writes as may be. Who is too slow is closed: a hole must be a disconnect, never a skip. */
 export function push(socket: Socket, frames: readonly string[]): void {
   socket.cork(() => {
-    for (const frame of frames) if (socket.send(frame) === 0) socket.terminate();
+    for (const frame of frames) {
+      if (socket.getBufferedAmount() > socketLimits.backpressureBytes) return socket.terminate();
+      socket.send(frame);
+    }
   });
 }
 

@@ -1,9 +1,13 @@
 // Users, chats and messages as they look on the wire: ids, limits, and the mapping from our terms to the seed's.
 
+import { previewText } from './text.ts';
+
 /** Limits that both ends of the wire may rely on. */
 export const limits = {
   /** Longest message, in code points of the decoded text. */
   messageCodePoints: 4000,
+  /** How much of a chat's newest message its list entry shows: a list of long ones would be megabytes. */
+  previewCodePoints: 200,
   nameCodePoints: 50,
   groupNameCodePoints: 100,
   passwordMin: 8,
@@ -118,7 +122,7 @@ export function chatsOnWire(viewer: number, chats: readonly ChatView[]) {
         CREATION_DATE: wireTime(chat.createdAt),
         KIND: chat.ref.kind,
         LAST_MESSAGE_ID: chat.lastSeq,
-        LAST_MESSAGE: chat.lastBody ?? '',
+        LAST_MESSAGE: previewText(chat.lastBody ?? '', limits.previewCodePoints),
         LAST_MESSAGE_TIME: chat.lastMessageAt === null ? null : wireTime(chat.lastMessageAt),
         READ_MESSAGE_ID: chat.readSeq,
       },

@@ -43,6 +43,15 @@ export function deliverableText(message: string): string {
   return decodeText(wellFormed) === null ? encodeText(wellFormed) : wellFormed;
 }
 
+/** A MESSAGE cut to this many code points of the text it shows, encoded if it was. */
+export function previewText(message: string, codePoints: number): string {
+  if (message.length <= codePoints) return message;
+  const shown = [...(decodeText(message) ?? '')];
+  if (shown.length <= codePoints) return message;
+  const start = shown.slice(0, codePoints).join('');
+  return message[1] === ':' ? encodeText(start) : start;
+}
+
 function isBase64Url(payload: string): boolean {
   const [, digits = '', padding = ''] = /^([A-Za-z0-9_-]*)(={0,2})$/.exec(payload) ?? [];
   const wellPadded = padding === '' || (digits.length + padding.length) % 4 === 0;

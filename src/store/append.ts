@@ -72,6 +72,10 @@ async function append(
   const { senderUid, ref, body, sentAt, clientMessageId } = draft;
   const sender = memory.people.get(senderUid) ?? (await findSender(statements, memory, senderUid));
   if (!sender) return { kind: 'not_member' };
+  if (clientMessageId) {
+    const repeated = await findRepeated(statements, sender, draft);
+    if (repeated) return repeated;
+  }
   let created: DirectChat | null = null;
   const key = membershipKey(senderUid, ref);
   let found = memory.memberships.get(key) ?? (await findChat(statements, memory, senderUid, ref));
@@ -81,8 +85,6 @@ async function append(
     found = await findChat(statements, memory, senderUid, ref);
   }
   if (typeof found === 'string') return { kind: found };
-  const repeated = clientMessageId && (await findRepeated(statements, sender, draft, found));
-  if (repeated) return repeated;
   const seq = found.seq + 1;
   statements.insert({ chatId: found.id, seq, senderUid, body, sentAt, clientMessageId });
   found.seq = seq;
@@ -96,12 +98,13 @@ async function append(
 async function findRepeated(
   statements: Statements,
   sender: Person,
-  { senderUid, body, clientMessageId }: MessageDraft,
-  chat: LogEnd,
+  { senderUid, ref, body, clientMessageId }: MessageDraft,
 ): Promise<AppendOutcome | null> {
   const first = await statements.repeated.get({ senderUid, clientMessageId });
   if (!first) return null;
-  if (first.chatId !== chat.id || first.body !== body) return { kind: 'other_content' };
+  // Also for one who has left since: it is his own message, and he must learn that it was sent.
+  const chat = await lookUp(statements, senderUid, ref);
+  if (first.chatId !== chat?.id || first.body !== body) return { kind: 'other_content' };
   const { seq, sentAt } = first;
   const message = { seq, senderUid, senderName: sender.name, senderPicture: sender.picture, body, sentAt };
   return { kind: 'repeated', message };

@@ -1,6 +1,7 @@
 // The client library against the running server: sends once, misses nothing, comes back by itself.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { ChatClient, type ChatMessage, SendError } from '../../src/client/client.ts';
+import { directChatId } from '../../src/protocol/entities.ts';
 import { join, makeGroup, type Person } from '../support/people.ts';
 import { TestServer } from '../support/server.ts';
 
@@ -72,6 +73,19 @@ test('what is sent around a restart of the server arrives once and in order', as
   hers.client.close();
   his.client.close();
 }, 20_000);
+
+test('two who write to each other for the first time at once both get both messages', async () => {
+  const [hers, his] = [open(alice), open(bob)];
+  await Promise.all([hers.online, his.online]);
+  await Promise.all([
+    hers.client.send(directChatId(alice.uid, bob.uid), 'hers', { newChat: true }),
+    his.client.send(directChatId(bob.uid, alice.uid), 'his', { newChat: true }),
+  ]);
+  await until(() => hers.seen.length === 2 && his.seen.length === 2);
+  for (const { seen } of [hers, his]) expect(seen.map(({ id }) => id)).toEqual([1, 2]);
+  hers.client.close();
+  his.client.close();
+});
 
 test('a message refused for good rejects with its status, and a closed client refuses', async () => {
   const { client, online } = open(alice);

@@ -1,9 +1,13 @@
 // Delivery that loses nothing: idempotent sends, resuming, read marks, the application's ping.
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { directChatId } from '../../src/protocol/entities.ts';
+import { encodeText } from '../../src/protocol/text.ts';
 import { credentials, join, makeGroup, type Person } from '../support/people.ts';
 import { TestServer } from '../support/server.ts';
 import { type Frame, TestSocket } from '../support/socket.ts';
+
+/** Large enough that a replay of many takes several turns. */
+const big = 'x'.repeat(3000);
 
 let server: TestServer;
 let alice: Person;
@@ -170,4 +174,48 @@ test('ping is answered before and after the announce', async () => {
   expect((await socket.ask('ping', {}, { id: 1 })).data.status_code).toBe(200);
   await socket.announce(alice);
   expect((await socket.ask('ping', {}, { id: 2 })).data.status_code).toBe(200);
+});
+
+test('a repeat by one who was removed meanwhile still gets the first result', async () => {
+  const team = await makeGroup(server, alice, [bob]);
+  await using his = await TestSocket.announced(server, bob);
+  expect((await send(his, team, 'mine', 'before-removal')).data.MESSAGE_ID).toBe(1);
+  const removal = { ...credentials(alice), GROUP_ID: team, MEMBER_UID: bob.uid };
+  expect((await server.post('/remove_member', removal)).status).toBe(200);
+  await his.rest();
+  expect((await send(his, team, 'mine', 'before-removal')).data).toMatchObject({
+    status_code: 200,
+    MESSAGE_ID: 1,
+    DUPLICATE: true,
+  });
+  expect((await send(his, team, 'new', 'after-removal')).data.status_code).toBe(403);
+});
+
+test('a socket that is announced and announces again with cursors gets nothing twice or out of order', async () => {
+  const team = await makeGroup(server, alice, [bob]);
+  await using hers = await TestSocket.announced(server, alice);
+  for (let count = 0; count < 400; count += 1) hers.send('send_message', { MESSAGE: big, GROUP_ID: team });
+  for (let count = 0; count < 400; count += 1) await hers.next();
+  await using his = await TestSocket.announced(server, bob);
+  const EPOCH = await epochOf(bob);
+  his.send('wants_all_his_chats', { UID: bob.uid, TOKEN: bob.token, EPOCH, CURSORS: { [team]: 0 } });
+  for (let count = 0; count < 100; count += 1) {
+    await hers.say('live', team);
+    await Bun.sleep(1);
+  }
+  const got = (await his.rest()).flatMap(({ data }) => data.MESSAGE_ID ?? []);
+  expect(got).toEqual(Array.from({ length: 500 }, (_, index) => index + 1));
+});
+
+test('the chat list shows the first 200 characters of a long message, encoded as it was', async () => {
+  const team = await makeGroup(server, alice, []);
+  await using hers = await TestSocket.announced(server, alice);
+  const lastShown = async (text: string) => {
+    await hers.say(text, team);
+    const { body } = await server.post('/get_all_chats', credentials(alice));
+    return body.chats[team].LAST_MESSAGE;
+  };
+  expect(await lastShown('😀'.repeat(201))).toBe('😀'.repeat(200));
+  expect(await lastShown(encodeText('ä'.repeat(4000)))).toBe(encodeText('ä'.repeat(200)));
+  expect(await lastShown(encodeText('ä'.repeat(200)))).toBe(encodeText('ä'.repeat(200)));
 });

@@ -25,7 +25,7 @@ const weights = {
   thaw: 4,
   rest: 6,
   reunion: 1.5,
-  flood: steps > 1000 ? 0.8 : 0,
+  flood: 0.8,
   restart: 0.5,
   kill: 0.7,
 } as const;

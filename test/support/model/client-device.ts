@@ -36,9 +36,7 @@ export class ClientDevice implements Device {
     return this.#client.state === 'online';
   }
 
-  /** It begins no direct chat by itself: the others do, who look at every frame. */
   send(groupId: string, text: string, newChat: boolean): void {
-    if (newChat && !this.follower.cursors.has(groupId)) return;
     const sending: Sending = { uid: this.person.uid, groupId, text, acknowledged: [], refused: null };
     this.sendings.push(sending);
     this.#client.send(groupId, text, { newChat }).then(
