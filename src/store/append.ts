@@ -41,7 +41,10 @@ export function createAppend(driver: Driver): MessageStore['appendMessages'] {
       async (tx) => {
         forgetIfStale(memory, driver.version());
         const outcomes: AppendOutcome[] = [];
-        for (const draft of drafts) outcomes.push(await append(tx, statements, memory, draft));
+        for (const draft of drafts) {
+          const remembered = appendRemembered(statements, memory, draft);
+          outcomes.push(remembered ?? (await append(tx, statements, memory, draft)));
+        }
         // Once per chat, however many messages it got.
         for (const { id, seq, sentAt } of memory.moved)
           await statements.advance.run({ chatId: id, seq, sentAt });
@@ -63,35 +66,52 @@ function forgetIfStale(memory: Memory, version: string): void {
   memory.moved.clear();
 }
 
+/** The way of most messages: a known sender in a known chat, and nothing to wait for. Null when it is not that. */
+function appendRemembered(statements: Statements, memory: Memory, draft: MessageDraft): AppendOutcome | null {
+  if (draft.clientMessageId) return null;
+  const sender = memory.people.get(draft.senderUid);
+  const chat = memory.memberships.get(membershipKey(draft.senderUid, draft.ref));
+  return sender && chat ? insert(statements, memory, { draft, sender, chat }) : null;
+}
+
 async function append(
   tx: Queries,
   statements: Statements,
   memory: Memory,
   draft: MessageDraft,
 ): Promise<AppendOutcome> {
-  const { senderUid, ref, body, sentAt, clientMessageId } = draft;
+  const { senderUid, ref, sentAt } = draft;
   const sender = memory.people.get(senderUid) ?? (await findSender(statements, memory, senderUid));
   if (!sender) return { kind: 'not_member' };
-  if (clientMessageId) {
+  if (draft.clientMessageId) {
     const repeated = await findRepeated(statements, sender, draft);
     if (repeated) return repeated;
   }
   let created: DirectChat | null = null;
-  const key = membershipKey(senderUid, ref);
-  let found = memory.memberships.get(key) ?? (await findChat(statements, memory, senderUid, ref));
+  const remembered = memory.memberships.get(membershipKey(senderUid, ref));
+  let found = remembered ?? (await findChat(statements, memory, senderUid, ref));
   if (found === 'no_chat' && ref.kind === 'direct' && draft.mayCreateChat) {
     created = await createDirect(tx, statements, sender, ref.otherUid, sentAt);
     if (!created) return { kind: 'no_person' };
     found = await findChat(statements, memory, senderUid, ref);
   }
   if (typeof found === 'string') return { kind: found };
-  const seq = found.seq + 1;
-  statements.insert({ chatId: found.id, seq, senderUid, body, sentAt, clientMessageId });
-  found.seq = seq;
-  found.sentAt = sentAt;
-  memory.moved.add(found);
+  return { ...insert(statements, memory, { draft, sender, chat: found }), created };
+}
+
+function insert(
+  statements: Statements,
+  memory: Memory,
+  { draft, sender, chat }: { draft: MessageDraft; sender: Person; chat: LogEnd },
+): Extract<AppendOutcome, { kind: 'appended' }> {
+  const { senderUid, body, sentAt, clientMessageId } = draft;
+  const seq = chat.seq + 1;
+  statements.insert({ chatId: chat.id, seq, senderUid, body, sentAt, clientMessageId });
+  chat.seq = seq;
+  chat.sentAt = sentAt;
+  memory.moved.add(chat);
   const message = { seq, senderUid, senderName: sender.name, senderPicture: sender.picture, body, sentAt };
-  return { kind: 'appended', message, created };
+  return { kind: 'appended', message, created: null };
 }
 
 /** The first result of a message that was sent before: the same id with another content is a conflict. */
