@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../src/config.ts';
 import { createLog } from '../src/log.ts';
+import type { Endpoint } from '../src/protocol/endpoint.ts';
 import { directChatId } from '../src/protocol/entities.ts';
-import { type Endpoint, endpoints } from '../src/protocol/http.ts';
+import { endpoints } from '../src/protocol/http.ts';
 import { type RunningServer, startServer } from '../src/server.ts';
 
 type Json = Record<string, unknown>;

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import type { Actor } from '../actor.ts';
 import { AppError } from '../errors.ts';
 import type { Mail } from '../infra/mailer.ts';
-import { type endpoints, settingsRules } from '../protocol/http.ts';
+import { type accountEndpoints, settingsRules } from '../protocol/http-accounts.ts';
 import type { Account, NewCode, Person, SettingsChange } from '../store/store.ts';
 import { emailChangedMail, passwordChangedMail } from './mails.ts';
 import { findPasswordFlaw, type PasswordOwner } from './passwords.ts';
@@ -12,7 +12,7 @@ import { type AccountDeps, codeOwner, emailTaken } from './service.ts';
 
 const undoLifetimeMs = 7 * 24 * 60 * 60 * 1000;
 
-export type SentSettings = z.output<typeof endpoints.changeSettings.request>;
+export type SentSettings = z.output<typeof accountEndpoints.changeSettings.request>;
 type RuledField = keyof typeof settingsRules;
 
 export class ProfileService {

@@ -3,8 +3,8 @@ import type { Context, Hono } from 'hono';
 import type { z } from 'zod';
 import type { Actor, Credentials } from '../actor.ts';
 import { AppError, withStatus } from '../errors.ts';
+import type { Endpoint } from '../protocol/endpoint.ts';
 import { secret, uid } from '../protocol/fields.ts';
-import type { Endpoint } from '../protocol/http.ts';
 
 /** What the server passes along with each request. */
 export interface Env {

@@ -6,8 +6,8 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { AppError } from '../errors.ts';
 import type { Limiter } from '../infra/limiter.ts';
 import type { Log } from '../log.ts';
+import type { Endpoint } from '../protocol/endpoint.ts';
 import { limits } from '../protocol/entities.ts';
-import type { Endpoint } from '../protocol/http.ts';
 import type { Env } from './endpoint.ts';
 
 /** CORS without credentials mode: no cookie authenticates anything here. */

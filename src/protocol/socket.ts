@@ -1,7 +1,7 @@
 // The WebSocket contract: the envelope, every event a client may send and every event it may get.
 import { z } from 'zod';
 import { chatId, position, secret, uid } from './fields.ts';
-import { chatList } from './http.ts';
+import { chatList } from './http-chats.ts';
 
 /** Correlates a reply with what it answers; sent back as it came. */
 const correlationId = z.union([z.string().max(64), z.number()]);

@@ -1,6 +1,7 @@
 // Puts the store together: one database file, the default group made sure of.
 import { randomUUID } from 'node:crypto';
 import { createAccountStore } from './accounts.ts';
+import { createAuditStore } from './audit.ts';
 import { createChatStore } from './chats.ts';
 import { createCodeStore } from './codes.ts';
 import { createMessageStore } from './messages.ts';
@@ -30,6 +31,7 @@ export async function openStore({ path, defaultGroup, emit, clock }: StoreOption
     ...createCodeStore(driver),
     ...createChatStore(driver, emit, defaultGroup.groupId),
     ...createMessageStore(driver),
+    ...createAuditStore(driver),
     epoch,
     close: () => driver.close(),
   };

@@ -20,6 +20,9 @@ export const accounts = sqliteTable('accounts', {
   verifiedAt: integer('verified_at'),
   /** When an account made by sign-up and never verified is removed; null for all others. */
   expiresAt: integer('expires_at'),
+  /** Null unless the account is banned. */
+  bannedAt: integer('banned_at'),
+  banReason: text('ban_reason'),
 });
 
 export const sessions = sqliteTable('sessions', {
@@ -29,12 +32,14 @@ export const sessions = sqliteTable('sessions', {
   tokenHash: text('token_hash').notNull().unique(),
   createdAt: integer('created_at').notNull(),
   lastUsedAt: integer('last_used_at').notNull(),
+  /** What the client called itself when it logged in; shown to its owner. */
+  device: text('device').notNull().default(''),
 });
 
 export const codes = sqliteTable('codes', {
   id: integer('id').primaryKey(),
   uid: integer('uid').notNull(),
-  purpose: text('purpose', { enum: ['verify', 'email_change', 'email_undo'] }).notNull(),
+  purpose: text('purpose', { enum: ['verify', 'email_change', 'email_undo', 'reset'] }).notNull(),
   /** The address the code was mailed to, in lower case. */
   target: text('target').notNull(),
   codeHash: text('code_hash').notNull(),
@@ -80,9 +85,56 @@ export const messages = sqliteTable(
     sentAt: integer('sent_at').notNull(),
     /** The sender's own id of the message, unique per sender: a repeat is found by it. */
     clientMessageId: text('client_message_id'),
+    /** When it was removed; its body is then gone. */
+    removedAt: integer('removed_at'),
   },
   (table) => [primaryKey({ columns: [table.chatId, table.seq] })],
 );
+
+/** Second factors by time (RFC 6238); in force once confirmed. */
+export const secondFactors = sqliteTable('second_factors', {
+  uid: integer('uid').primaryKey(),
+  /** Base32 */
+  secret: text('secret').notNull(),
+  confirmedAt: integer('confirmed_at'),
+  /** The newest time step that was accepted: a code works once. */
+  lastStep: integer('last_step').notNull().default(0),
+});
+
+export const recoveryCodes = sqliteTable(
+  'recovery_codes',
+  { uid: integer('uid').notNull(), codeHash: text('code_hash').notNull() },
+  (table) => [primaryKey({ columns: [table.uid, table.codeHash] })],
+);
+
+export const blocks = sqliteTable(
+  'blocks',
+  {
+    uid: integer('uid').notNull(),
+    blockedUid: integer('blocked_uid').notNull(),
+    createdAt: integer('created_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.uid, table.blockedUid] })],
+);
+
+export const invitations = sqliteTable('invitations', {
+  id: integer('id').primaryKey(),
+  codeHash: text('code_hash').notNull().unique(),
+  usesLeft: integer('uses_left').notNull(),
+  createdAt: integer('created_at').notNull(),
+  expiresAt: integer('expires_at').notNull(),
+});
+
+/** Append-only; triggers hold it. */
+export const audit = sqliteTable('audit', {
+  id: integer('id').primaryKey({ autoIncrement: true }),
+  at: integer('at').notNull(),
+  kind: text('kind').notNull(),
+  uid: integer('uid'),
+  actor: text('actor', { enum: ['self', 'admin', 'command', 'server'] }).notNull(),
+  address: text('address').notNull().default(''),
+  detail: text('detail').notNull().default(''),
+});
 
 /** One row: what this installation is. */
 export const installation = sqliteTable('installation', {

@@ -5,11 +5,12 @@ import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite';
 import { AppError } from '../errors.ts';
 import firstMigration from './migrations/0001_first.sql' with { type: 'text' };
 import deliveryMigration from './migrations/0002_delivery.sql' with { type: 'text' };
+import safetyMigration from './migrations/0003_safety.sql' with { type: 'text' };
 
 export type Queries = BunSQLiteDatabase;
 
 /** Every migration in order; a database's `user_version` says how many it has. */
-const migrations: readonly string[] = [firstMigration, deliveryMigration];
+const migrations: readonly string[] = [firstMigration, deliveryMigration, safetyMigration];
 
 export interface WriteOptions {
   /** Says that this write changes no account and no membership, so `version` may stay. */

@@ -1,7 +1,7 @@
 // What the features ask of the store: few methods, each one atomic operation, each scoped by who asks.
 import type { ChatRef, ChatView, Message } from '../protocol/entities.ts';
 
-export type CodePurpose = 'verify' | 'email_change' | 'email_undo';
+export type CodePurpose = 'verify' | 'email_change' | 'email_undo' | 'reset';
 export type Role = 'owner' | 'admin' | 'member';
 
 export interface Account {
@@ -224,7 +224,57 @@ export interface MarkStore {
   markRead(uid: number, ref: ChatRef, seq: number): Promise<number | null>;
 }
 
-export interface Store extends MarkStore, AccountStore, ChatStore, MessageStore {
+/** What is noted for whoever runs the server; the README lists what each means. */
+export type AuditKind =
+  | 'sign_up'
+  | 'verified'
+  | 'login'
+  | 'login_failed'
+  | 'logout'
+  | 'sessions_ended'
+  | 'password_changed'
+  | 'password_reset'
+  | 'email_changed'
+  | 'email_change_undone'
+  | 'second_factor_on'
+  | 'second_factor_off'
+  | 'recovery_code_used'
+  | 'role_changed'
+  | 'message_removed'
+  | 'banned'
+  | 'unbanned'
+  | 'account_deleted'
+  | 'data_exported'
+  | 'invitation_made'
+  | 'admin_denied'
+  | 'backup'
+  | 'backup_failed';
+
+export interface AuditEntry {
+  /** ms since the epoch */
+  readonly at: number;
+  readonly kind: AuditKind;
+  /** Whom it is about; null when nobody is known. */
+  readonly uid: number | null;
+  readonly actor: 'self' | 'admin' | 'command' | 'server';
+  /** Where it came from; '' when from nowhere. */
+  readonly address: string;
+  /** A few words more. Never a secret, never a message's text. */
+  readonly detail: string;
+}
+
+export interface AuditStore {
+  /** Notes what happened; nothing of it is ever changed or taken out. */
+  appendAudit(entry: AuditEntry): Promise<void>;
+  /** The newest entries before `before` (an id; null for the newest of all), newest first; of one account or of all. */
+  listAudit(page: {
+    uid: number | null;
+    before: number | null;
+    limit: number;
+  }): Promise<(AuditEntry & { readonly id: number })[]>;
+}
+
+export interface Store extends MarkStore, AccountStore, ChatStore, MessageStore, AuditStore {
   /** What clients know this history by; another one after a restore. */
   readonly epoch: string;
   close(): Promise<void>;

@@ -1,8 +1,9 @@
 // Malformed requests and frames of every kind against one server: no 5xx, no hang, nobody else's secret.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
+import type { Endpoint } from '../../src/protocol/endpoint.ts';
 import { directChatId, limits } from '../../src/protocol/entities.ts';
-import { type Endpoint, endpoints } from '../../src/protocol/http.ts';
+import { endpoints } from '../../src/protocol/http.ts';
 import { clientEvents, envelope, serverEvents } from '../../src/protocol/socket.ts';
 import { join, makeGroup, type Person, password, signUp } from '../support/people.ts';
 import { TestServer } from '../support/server.ts';

@@ -1,5 +1,6 @@
 // The people of the tests: alice, bob, carol the outsider; signed up and verified over the wire.
-import { type Endpoint, endpoints } from '../../src/protocol/http.ts';
+import type { Endpoint } from '../../src/protocol/endpoint.ts';
+import { endpoints } from '../../src/protocol/http.ts';
 import type { Answer, TestServer } from './server.ts';
 
 export interface Person {
