@@ -11,8 +11,9 @@ export interface Followers {
   readonly published: (appended: Appended) => void;
 }
 
-interface Pending extends Followers {
+interface Pending {
   readonly draft: MessageDraft;
+  readonly followers: Followers;
 }
 
 export class Committer {
@@ -24,7 +25,7 @@ export class Committer {
 
   /** Fixes the message's place in the order; it is written at the end of this turn. */
   append(draft: MessageDraft, followers: Followers): void {
-    this.#batch.push({ draft, ...followers });
+    this.#batch.push({ draft, followers });
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => {
@@ -48,15 +49,17 @@ export class Committer {
       .appendMessages(
         batch.map(({ draft }) => draft),
         (outcomes) => {
-          for (const [index, outcome] of outcomes.entries()) batch[index]?.settled(outcome);
-          for (const [index, outcome] of outcomes.entries()) {
-            if (outcome.kind === 'appended') batch[index]?.published(outcome);
-          }
+          outcomes.forEach((outcome, index) => {
+            batch[index]?.followers.settled(outcome);
+          });
+          outcomes.forEach((outcome, index) => {
+            if (outcome.kind === 'appended') batch[index]?.followers.published(outcome);
+          });
         },
       )
       .catch((error: unknown) => {
         const failure = error instanceof Error ? error : new Error(String(error));
-        for (const { settled } of batch) settled(failure);
+        for (const { followers } of batch) followers.settled(failure);
       });
     this.#committing = Promise.all([this.#committing, done]).then(() => undefined);
   }

@@ -106,9 +106,13 @@ export function chatIdFor(viewer: number, ref: ChatRef): string {
   return ref.kind === 'group' ? ref.groupId : directChatId(viewer, ref.otherUid);
 }
 
+/** The time that was spelled last: the messages of one turn mostly have one and the same. */
+let spelled = { ms: 0, text: '1970-01-01T00:00:00.000Z' };
+
 /** ISO 8601 in UTC with milliseconds and `Z`. */
 export function wireTime(ms: number): string {
-  return new Date(ms).toISOString();
+  if (ms !== spelled.ms) spelled = { ms, text: new Date(ms).toISOString() };
+  return spelled.text;
 }
 
 /** A chat list as `get_all_chats` and the announce reply carry it, in the order given. */
