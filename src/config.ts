@@ -46,6 +46,13 @@ const addressRanges = z.string().transform((text, context) => {
   return ranges;
 });
 
+const emailDomains = z.string().transform((text, context) => {
+  const domains = splitList(text.toLowerCase());
+  if (domains.length > 0 && domains.every((domain) => /^(?:[a-z0-9-]+\.)*[a-z0-9-]+$/.test(domain))) return domains;
+  context.addIssue('expected a comma list of domains like example.com');
+  return z.NEVER;
+});
+
 /** Every variable: what it must look like, its default as text (README's table is tested against this) and what it means. */
 export const variables = {
   PORT: { schema: port, default: '22148', meaning: 'port to listen on; 0 takes a free one' },
@@ -88,7 +95,7 @@ export const variables = {
   ADMIN_KEY: {
     schema: z.string().min(16, 'expected at least 16 characters'),
     default: undefined,
-    meaning: 'opens the backup endpoint; unset: made at first start and kept in `DATA_DIR/admin.key`',
+    meaning: 'opens the backup and admin endpoints; unset: made at first start and kept in `DATA_DIR/admin.key`',
   },
   BACKUP_REPO: {
     schema: z.string().regex(/^[^-]/, 'expected a path, ssh or https address of a git repository'),
@@ -121,6 +128,16 @@ export const variables = {
     schema: z.string().trim().min(1).max(100, 'expected 1 to 100 characters'),
     default: 'ACODE CHAT',
     meaning: 'name of the group everyone is in',
+  },
+  REGISTRATION: {
+    schema: z.enum(['open', 'closed', 'invite'], 'expected open, closed or invite'),
+    default: 'open',
+    meaning: 'who may sign up: everybody (`open`), nobody (`closed`), or who has an invitation (`invite`)',
+  },
+  ALLOWED_EMAIL_DOMAINS: {
+    schema: emailDomains,
+    default: undefined,
+    meaning: 'domains that addresses of new accounts and changed addresses must be of, a comma list; unset: all',
   },
   RATE_LIMITS: {
     schema: z.enum(['on', 'off'], 'expected on or off').transform((value) => value === 'on'),

@@ -7,6 +7,7 @@ import { type accountEndpoints, settingsRules } from '../protocol/http-accounts.
 import type { Account, NewCode, Person, SettingsChange } from '../store/store.ts';
 import { emailChangedMail, passwordChangedMail } from './mails.ts';
 import { findPasswordFlaw, type PasswordOwner } from './passwords.ts';
+import { assertAllowedAddress } from './registration.ts';
 import { hashCode, hashPassword, hashSecret, newUndoCode, verifyPassword } from './secrets.ts';
 import { type AccountDeps, codeOwner, emailTaken } from './service.ts';
 
@@ -56,6 +57,7 @@ export class ProfileService {
 
     const now = this.deps.clock();
     const { EMAIL: newEmail, ...fields } = changed;
+    if (newEmail) assertAllowedAddress(this.deps.registration, newEmail);
     const { change: email, undoCode } = newEmail
       ? await this.#emailChange(account, newEmail, code, now)
       : { change: undefined, undoCode: '' };

@@ -30,6 +30,7 @@ function mountLogin(app: Hono<Env>, authenticate: Authenticate, { accounts, sess
         phone: fields.PHONE_NO,
         dob: fields.DOB,
         password: fields.PASSWORD,
+        invitation: fields.INVITATION ?? '',
       },
       address,
     );

@@ -47,6 +47,16 @@ export function hashSecret(secret: string): string {
   return createHash('sha256').update(secret).digest('base64url');
 }
 
+/** A code to be handed on, good for days: 20 letters, 98 bits. */
+export function newInvitation(): string {
+  return randomText(20, typeable);
+}
+
+/** A password for somebody who will choose another: 20 letters, 98 bits. */
+export function newPassword(): string {
+  return randomText(20, typeable);
+}
+
 /** Six digits. */
 export function newCode(): string {
   return String(randomInt(1_000_000)).padStart(6, '0');

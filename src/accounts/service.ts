@@ -8,6 +8,7 @@ import { exactMessages } from '../protocol/http.ts';
 import type { Account, AccountStore, CodeLimits, CodePurpose, NewCode } from '../store/store.ts';
 import { codeMail, type MailSender } from './mails.ts';
 import { findPasswordFlaw } from './passwords.ts';
+import { assertAllowedAddress, assertMayRegister, notInvited, type Registration } from './registration.ts';
 import { hashCode, hashPassword, newCode, newUid, verifyPassword } from './secrets.ts';
 import type { Keys, Sessions } from './sessions.ts';
 
@@ -27,6 +28,7 @@ export interface AccountDeps {
   readonly log: Log;
   /** False lifts the limits of resending, never those of trying. */
   readonly limitCodes: boolean;
+  readonly registration: Registration;
 }
 
 export interface SignUp {
@@ -36,6 +38,8 @@ export interface SignUp {
   readonly phone: string;
   readonly dob: string | null;
   readonly password: string;
+  /** '' for none. */
+  readonly invitation: string;
 }
 
 export class AccountService {
@@ -43,17 +47,20 @@ export class AccountService {
 
   /**
    * Makes an unverified account and mails its first code.
-   * @throws AppError `conflict` when the address is taken, `invalid` when the mail host refuses it, `rate_limited`
+   * @throws AppError `conflict` when the address is taken; `invalid` when registration is not for this person or the
+   *   mail host refuses the address; `rate_limited`
    */
   async signUp(person: SignUp, address: string): Promise<Keys & { uid: number }> {
-    const { store, limiter, sessions } = this.deps;
+    const { store, limiter, sessions, registration } = this.deps;
     await limiter.consume('signUpByAddress', address);
+    const { password, invitation, ...profile } = person;
+    const now = this.deps.clock();
+    const invitationHash = await assertMayRegister(registration, invitation, now, store);
+    assertAllowedAddress(registration, person.email);
     const flaw = await findPasswordFlaw(person.password, person);
     if (flaw) throw new AppError('invalid', `PASSWORD ${flaw}.`);
-    const now = this.deps.clock();
     if (await store.isEmailTaken(person.email, 0, now)) throw emailTaken();
 
-    const { password, ...profile } = person;
     const passwordHash = await hashPassword(password);
     for (;;) {
       const uid = newUid();
@@ -67,10 +74,13 @@ export class AccountService {
         createdAt: now,
         expiresAt: now + unverifiedLifetimeMs,
       };
-      const outcome = await store.createAccount(account, session, row);
+      const outcome = await store.createAccount(account, session, row, invitationHash);
+      if (outcome === 'not_invited') throw notInvited();
       if (outcome === 'email_taken') throw emailTaken();
       if (outcome === 'uid_taken') continue;
-      await this.#mailCode({ ...row, target: person.email }, code, () => store.removeUnverified(uid));
+      await this.#mailCode({ ...row, target: person.email }, code, () =>
+        store.removeUnverified(uid, invitationHash),
+      );
       return { uid, ...keys };
     }
   }
@@ -89,8 +99,8 @@ export class AccountService {
 
   /**
    * Opens a session for an address and its password. One answer for an unknown address and a wrong password.
-   * @throws AppError `unauthenticated`; `forbidden` with UID and COOKIE for an account still to be verified, which gets
-   *   a code; `rate_limited`
+   * @throws AppError `unauthenticated`; `forbidden` when banned, and with UID and COOKIE for an account still to be
+   *   verified, which gets a code; `rate_limited`
    */
   async login(email: string, password: string, address: string): Promise<Keys & { uid: number }> {
     const { store, limiter, sessions } = this.deps;
@@ -124,11 +134,12 @@ export class AccountService {
   /**
    * Mails a code to the address that an account wants to change to.
    * @throws AppError `conflict` when the address is taken; `unauthenticated` before verification; `rate_limited`;
-   *   `invalid` when there is no address or the host refuses it
+   *   `invalid` when there is no address, it is not allowed, or the host refuses it
    */
   async sendEmailChangeCode(actor: Actor, email: string): Promise<void> {
     if (!actor.verified) throw new AppError('unauthenticated', 'Verify the account first.');
     if (email === '') throw new AppError('invalid', 'EMAIL is missing: the new address.');
+    assertAllowedAddress(this.deps.registration, email);
     const account = await this.deps.store.findAccount(actor.uid);
     if (account?.email.toLowerCase() === email.toLowerCase()) {
       throw new AppError('conflict', 'This is the address of your account already.');

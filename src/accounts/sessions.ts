@@ -1,5 +1,6 @@
 // Sessions: one per login, opened with a cookie and a token, found again by either.
 import type { Actor, Credentials } from '../actor.ts';
+import { AppError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { AccountStore, NewSession, Session } from '../store/store.ts';
 import { deriveToken, hashSecret, newCookie } from './secrets.ts';
@@ -33,10 +34,14 @@ export class Sessions {
     return { keys: { cookie, token }, session: { uid, ...hashes, createdAt: this.deps.clock() } };
   }
 
-  /** Opens a session for this account. */
+  /**
+   * Opens a session for this account, whose password was right.
+   * @throws AppError `forbidden` when the account is banned
+   */
   async open(uid: number): Promise<Keys> {
     const { keys, session } = this.create(uid);
-    await this.deps.store.openSession(session);
+    if (!(await this.deps.store.openSession(session)))
+      throw new AppError('forbidden', 'This account is banned.');
     return keys;
   }
 

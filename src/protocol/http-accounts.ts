@@ -59,6 +59,7 @@ export const accountEndpoints = {
         .union([z.literal(''), field.dateOfBirth], 'is not a real past date like 1990-12-31')
         .nullish()
         .transform((date) => date || null),
+      INVITATION: z.string('is not a string').trim().max(64, 'is too long').nullish(),
       IP_INFO: z.record(z.string(), z.unknown(), 'is not an object').nullish(),
     }),
     response: z.object({ message, UID: uid, COOKIE: z.string(), TOKEN: z.string() }),

@@ -1,7 +1,7 @@
 // Accounts in SQLite: sign-up, verification, settings, the people list, and what expires.
 import { and, asc, eq, gt, gte, isNotNull, isNull, lt, lte, ne, not, notInArray, or, sql } from 'drizzle-orm';
 import { liveCodes, redeemCode } from './codes.ts';
-import { accounts, chats, codes, members, sessions } from './schema.ts';
+import { accounts, chats, codes, invitations, members, sessions } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { Account, AccountStore, Emit, NewAccount, Person } from './store.ts';
 
@@ -22,33 +22,43 @@ const personFields = {
   picture: accounts.picture,
 };
 
+/** Whom others may find, add and write to. */
+export const isListed = and(isNotNull(accounts.verifiedAt), isNull(accounts.bannedAt));
+
 export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: string): Accounts {
   const { reader } = driver;
   const allPeople = reader
     .select(personFields)
     .from(accounts)
-    .where(isNotNull(accounts.verifiedAt))
+    .where(isListed)
     .orderBy(asc(accounts.uid))
     .prepare();
   let everybody: readonly Person[] = [];
   let listedAt = '';
   return {
-    createAccount: (account, session, code) =>
+    createAccount: (account, session, code, invitationHash) =>
       driver.write(async (tx) => {
-        const key = emailKey(account.email);
-        await removeExpiredHolder(tx, key, account.createdAt);
-        if (await isTaken(tx, key, 0, account.createdAt)) return 'email_taken';
-        if ((await findRow(tx, account.uid)) !== null) return 'uid_taken';
-        await tx.insert(accounts).values(rowOf(account));
+        // First: who is not invited must not learn whether the address is taken.
+        const good = invitationHash === null || (await isGood(tx, invitationHash, account.createdAt));
+        if (!good) return 'not_invited';
+        const outcome = await insertAccount(tx, account);
+        if (outcome !== 'created') return outcome;
+        if (invitationHash !== null) await countUse(tx, invitationHash, 1);
         await tx.insert(sessions).values({ ...session, lastUsedAt: session.createdAt });
         await tx.insert(codes).values(code);
         return 'created';
       }),
 
-    removeUnverified: (uid) =>
+    removeUnverified: (uid, invitationHash) =>
       driver.write(async (tx) => {
-        await tx.delete(accounts).where(and(eq(accounts.uid, uid), isNull(accounts.verifiedAt)));
+        const removed = await tx
+          .delete(accounts)
+          .where(and(eq(accounts.uid, uid), isNull(accounts.verifiedAt)))
+          .returning({ uid: accounts.uid });
+        if (removed.length > 0 && invitationHash !== null) await countUse(tx, invitationHash, -1);
       }),
+
+    isInvitationGood: (codeHash, now) => isGood(reader, codeHash, now),
 
     findAccount: async (uid) => accountOf(await findRow(reader, uid)),
     findAccountByEmail: async (email) =>
@@ -139,7 +149,7 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
         .from(accounts)
         .where(
           and(
-            isNotNull(accounts.verifiedAt),
+            isListed,
             ne(accounts.uid, uid),
             gt(accounts.uid, after),
             nameBeginsWith(prefix),
@@ -162,7 +172,7 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
 }
 
 /** Makes an account a member of the default group; nothing happens when it is one. */
-async function joinDefaultGroup(tx: Queries, groupId: string, uid: number, now: number): Promise<void> {
+export async function joinDefaultGroup(tx: Queries, groupId: string, uid: number, now: number): Promise<void> {
   const group = await tx.select({ id: chats.id }).from(chats).where(eq(chats.groupId, groupId)).get();
   if (!group) throw new Error(`the default group ${groupId} is missing`);
   await tx
@@ -215,7 +225,7 @@ async function isTaken(db: Queries, key: string, exceptUid: number, now: number)
 }
 
 /** Ends the account's sessions but those in `kept`, and says which ended. */
-async function endSessions(tx: Queries, uid: number, kept: readonly number[]): Promise<number[]> {
+export async function endSessions(tx: Queries, uid: number, kept: readonly number[]): Promise<number[]> {
   const ended = await tx
     .delete(sessions)
     .where(and(eq(sessions.uid, uid), notInArray(sessions.id, [...kept, 0])))
@@ -223,11 +233,11 @@ async function endSessions(tx: Queries, uid: number, kept: readonly number[]): P
   return ended.map(({ id }) => id);
 }
 
-async function findRow(db: Queries, uid: number): Promise<Row | null> {
+export async function findRow(db: Queries, uid: number): Promise<Row | null> {
   return (await db.select().from(accounts).where(eq(accounts.uid, uid)).get()) ?? null;
 }
 
-function nameBeginsWith(prefix: string) {
+export function nameBeginsWith(prefix: string) {
   if (prefix === '') return undefined;
   const from = prefix.toLowerCase();
   const to = `${from}\u{10ffff}`;
@@ -244,6 +254,36 @@ function nameKeys({ firstName, lastName }: Partial<Pick<Account, 'firstName' | '
   };
 }
 
+/** Makes the row of an account that is not verified yet. */
+export async function insertAccount(
+  tx: Queries,
+  account: NewAccount,
+): Promise<'created' | 'email_taken' | 'uid_taken'> {
+  const key = emailKey(account.email);
+  await removeExpiredHolder(tx, key, account.createdAt);
+  if (await isTaken(tx, key, 0, account.createdAt)) return 'email_taken';
+  if ((await findRow(tx, account.uid)) !== null) return 'uid_taken';
+  await tx.insert(accounts).values(rowOf(account));
+  return 'created';
+}
+
+async function isGood(db: Queries, codeHash: string, now: number): Promise<boolean> {
+  const good = and(
+    eq(invitations.codeHash, codeHash),
+    gt(invitations.usesLeft, 0),
+    gt(invitations.expiresAt, now),
+  );
+  return (await db.select({ id: invitations.id }).from(invitations).where(good).get()) !== undefined;
+}
+
+/** Takes uses off an invitation, or gives them back. */
+async function countUse(tx: Queries, codeHash: string, uses: number): Promise<void> {
+  await tx
+    .update(invitations)
+    .set({ usesLeft: sql`${invitations.usesLeft} - ${uses}` })
+    .where(eq(invitations.codeHash, codeHash));
+}
+
 function rowOf(account: NewAccount): typeof accounts.$inferInsert {
   return {
     ...account,
@@ -255,7 +295,7 @@ function rowOf(account: NewAccount): typeof accounts.$inferInsert {
 
 function accountOf(row: Row | null): Account | null {
   if (row === null) return null;
-  const { uid, firstName, lastName, email, phone, dob, picture, passwordHash, verifiedAt } = row;
+  const { uid, firstName, lastName, email, phone, dob, picture, passwordHash, verifiedAt, bannedAt } = row;
   return {
     uid,
     firstName,
@@ -266,5 +306,6 @@ function accountOf(row: Row | null): Account | null {
     picture,
     passwordHash,
     verified: verifiedAt !== null,
+    banned: bannedAt !== null,
   };
 }

@@ -1,6 +1,7 @@
 // Appending to the message log in SQLite: the hot path, which looks nothing up twice.
-import { and, eq, isNotNull, sql } from 'drizzle-orm';
+import { and, eq, sql } from 'drizzle-orm';
 import type { ChatRef } from '../protocol/entities.ts';
+import { isListed } from './accounts.ts';
 import { accounts, chats, members, messages } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { AppendOutcome, DirectChat, MessageDraft, MessageStore, Person } from './store.ts';
@@ -142,10 +143,12 @@ async function findChat(
   memory: Memory,
   uid: number,
   ref: ChatRef,
-): Promise<LogEnd | 'no_chat' | 'not_member'> {
+): Promise<LogEnd | 'no_chat' | 'not_member' | 'no_person'> {
   const row = await lookUp(statements, uid, ref);
   if (!row) return 'no_chat';
   if (row.memberUid === null) return 'not_member';
+  // A chat with somebody who is banned stays, but nobody writes to him there.
+  if (ref.kind === 'direct' && !(await statements.person.get({ uid: ref.otherUid }))) return 'no_person';
   const chat = memory.chats.get(row.id) ?? { id: row.id, seq: row.lastSeq, sentAt: 0 };
   memory.chats.set(row.id, chat);
   memory.memberships.set(membershipKey(uid, ref), chat);
@@ -208,7 +211,7 @@ function prepare({ writer, prepareRun }: Driver) {
         picture: accounts.picture,
       })
       .from(accounts)
-      .where(and(eq(accounts.uid, placeholder('uid')), isNotNull(accounts.verifiedAt)))
+      .where(and(eq(accounts.uid, placeholder('uid')), isListed))
       .prepare(),
     repeated: writer
       .select({ chatId: messages.chatId, seq: messages.seq, body: messages.body, sentAt: messages.sentAt })

@@ -1,6 +1,7 @@
 // Groups, direct chats and who is in them, in SQLite; every lookup goes through a membership.
-import { and, asc, count, desc, eq, inArray, isNotNull, ne, sql } from 'drizzle-orm';
+import { and, asc, count, desc, eq, inArray, ne, sql } from 'drizzle-orm';
 import type { ChatRef, ChatView } from '../protocol/entities.ts';
+import { isListed } from './accounts.ts';
 import { accounts, chats, members, messages } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { ChatHead, ChatStore, Emit, MarkStore, MemberOutcome } from './store.ts';
@@ -55,7 +56,7 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
       return driver.write(
         async (tx) => {
           if (await findGroup(tx, group.groupId)) return 'id_taken';
-          if ((await countVerified(tx, memberUids)) < memberUids.length) return 'no_person';
+          if ((await countListed(tx, memberUids)) < memberUids.length) return 'no_person';
           const { groupId, name, picture, now } = group;
           const chat = await tx
             .insert(chats)
@@ -86,7 +87,7 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
             const group = await findGroup(tx, groupId);
             if (!group) return { outcome: 'no_group' };
             if (!mayManage(await roleOf(tx, group.id, actorUid))) return { outcome: 'not_allowed' };
-            if ((await countVerified(tx, [memberUid])) === 0) return { outcome: 'no_person' };
+            if ((await countListed(tx, [memberUid])) === 0) return { outcome: 'no_person' };
             if (await roleOf(tx, group.id, memberUid)) return { outcome: 'already' };
             await tx
               .insert(members)
@@ -108,7 +109,7 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
           if (!mayManage(actorRole) || groupId === defaultGroupId || actorUid === memberUid)
             return 'not_allowed';
           const role = await roleOf(tx, group.id, memberUid);
-          if (!role) return (await countVerified(tx, [memberUid])) === 0 ? 'no_person' : 'not_member';
+          if (!role) return (await countListed(tx, [memberUid])) === 0 ? 'no_person' : 'not_member';
           if (role === 'owner') return 'not_allowed';
           await removeFrom(tx, group.id, memberUid);
           return 'done';
@@ -235,12 +236,12 @@ function mayManage(role: string | undefined): boolean {
   return role === 'owner' || role === 'admin';
 }
 
-async function countVerified(tx: Queries, uids: readonly number[]): Promise<number> {
+async function countListed(tx: Queries, uids: readonly number[]): Promise<number> {
   if (uids.length === 0) return 0;
   const row = await tx
     .select({ people: count() })
     .from(accounts)
-    .where(and(inArray(accounts.uid, [...uids]), isNotNull(accounts.verifiedAt)))
+    .where(and(inArray(accounts.uid, [...uids]), isListed))
     .get();
   return row?.people ?? 0;
 }

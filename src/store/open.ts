@@ -1,6 +1,8 @@
 // Puts the store together: one database file, the default group made sure of.
 import { randomUUID } from 'node:crypto';
 import { createAccountStore } from './accounts.ts';
+import { createAdminStore } from './admin.ts';
+import type { AdminStore } from './admin-store.ts';
 import { createAuditStore } from './audit.ts';
 import { createChatStore } from './chats.ts';
 import { createCodeStore } from './codes.ts';
@@ -16,22 +18,31 @@ export interface StoreOptions {
   readonly defaultGroup: { readonly groupId: string; readonly name: string };
   readonly emit: Emit;
   readonly clock: () => number;
+  /** How long a write waits for one of another process; the default is short, because everybody waits with it. */
+  readonly patienceMs?: number;
 }
 
 /**
  * Opens the store; the caller closes it.
  * @throws Error when the file was written by a newer version of this program
  */
-export async function openStore({ path, defaultGroup, emit, clock }: StoreOptions): Promise<Store> {
-  const driver = openDatabase(path);
+export async function openStore({
+  path,
+  defaultGroup,
+  emit,
+  clock,
+  patienceMs,
+}: StoreOptions): Promise<Store & AdminStore> {
+  const driver = openDatabase(path, patienceMs);
   const epoch = await findOrMakeEpoch(driver);
-  const store: Store = {
+  const store: Store & AdminStore = {
     ...createAccountStore(driver, emit, defaultGroup.groupId),
     ...createSessionStore(driver),
     ...createCodeStore(driver),
     ...createChatStore(driver, emit, defaultGroup.groupId),
     ...createMessageStore(driver),
     ...createAuditStore(driver),
+    ...createAdminStore(driver, emit, defaultGroup.groupId),
     epoch,
     close: () => driver.close(),
   };

@@ -1,7 +1,7 @@
 // Sessions in SQLite: one per login, found by the hash of its cookie or token.
-import { type Column, eq, sql } from 'drizzle-orm';
+import { and, type Column, eq, isNotNull, sql } from 'drizzle-orm';
 import { accounts, sessions } from './schema.ts';
-import type { Driver } from './sqlite.ts';
+import type { Driver, Queries } from './sqlite.ts';
 import type { AccountStore, Session } from './store.ts';
 
 type Sessions = Pick<AccountStore, 'openSession' | 'findSession' | 'touchSession'>;
@@ -28,7 +28,10 @@ export function createSessionStore(driver: Driver): Sessions {
     openSession: (session) =>
       driver.write(
         async (tx) => {
+          // Here and not where the password is checked: a ban in between must not be outlived by a new session.
+          if (await isBanned(tx, session.uid)) return false;
           await tx.insert(sessions).values({ ...session, lastUsedAt: session.createdAt });
+          return true;
         },
         undefined,
         { keepsVersion: true },
@@ -53,4 +56,9 @@ export function createSessionStore(driver: Driver): Sessions {
         { keepsVersion: true },
       ),
   };
+}
+
+async function isBanned(tx: Queries, uid: number): Promise<boolean> {
+  const banned = and(eq(accounts.uid, uid), isNotNull(accounts.bannedAt));
+  return (await tx.select({ uid: accounts.uid }).from(accounts).where(banned).get()) !== undefined;
 }

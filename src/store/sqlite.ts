@@ -48,18 +48,20 @@ export interface Driver {
    * another. Read inside a transaction, it says whether what was remembered from an earlier one is still true.
    */
   version(): string;
+  /** Changes when another process has written. */
+  foreignVersion(): number;
   /** Waits for the queued transactions, then closes both connections. */
   close(): Promise<void>;
 }
 
 /**
- * Opens (or creates) the database file in WAL mode.
+ * Opens (or creates) the database file in WAL mode; a write waits up to `patienceMs` for one of another process.
  * `synchronous=FULL` makes every commit survive a power cut: https://sqlite.org/pragma.html#pragma_synchronous
  * @throws Error when the file was written by a newer version of this program
  */
-export function openDatabase(path: string): Driver {
+export function openDatabase(path: string, patienceMs = 1000): Driver {
   const client = new Database(path, { create: true, strict: true });
-  client.run('PRAGMA busy_timeout = 1000');
+  client.run(`PRAGMA busy_timeout = ${patienceMs}`);
   refuseNewer(client); // before anything is written: going over to WAL changes the file
   client.run('PRAGMA journal_mode = WAL');
   client.run('PRAGMA synchronous = FULL');
@@ -67,10 +69,11 @@ export function openDatabase(path: string): Driver {
   client.run(`PRAGMA journal_size_limit = ${64 * 1024 * 1024}`);
   migrate(client);
   const readClient = new Database(path, { readonly: true, strict: true });
-  readClient.run('PRAGMA busy_timeout = 1000');
+  readClient.run(`PRAGMA busy_timeout = ${patienceMs}`);
   const writer = drizzle(client);
   // Changes when another process (a command) has written: https://sqlite.org/pragma.html#pragma_data_version
-  const foreignVersion = client.query<{ data_version: number }, []>('PRAGMA data_version');
+  const dataVersion = client.query<{ data_version: number }, []>('PRAGMA data_version');
+  const foreignVersion = () => dataVersion.get()?.data_version ?? 0;
   let version = 0;
   let tail: Promise<unknown> = Promise.resolve();
 
@@ -98,7 +101,8 @@ export function openDatabase(path: string): Driver {
       tail = run.catch(() => undefined); // the caller has the error; the next in the queue must start all the same
       return run;
     },
-    version: () => `${version} ${foreignVersion.get()?.data_version}`,
+    version: () => `${version} ${foreignVersion()}`,
+    foreignVersion,
     async close() {
       await tail;
       client.run('PRAGMA wal_checkpoint(TRUNCATE)'); // leaves everything in the one file

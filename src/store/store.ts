@@ -15,9 +15,10 @@ export interface Account {
   readonly picture: string;
   readonly passwordHash: string;
   readonly verified: boolean;
+  readonly banned: boolean;
 }
 
-export interface NewAccount extends Omit<Account, 'verified'> {
+export interface NewAccount extends Omit<Account, 'verified' | 'banned'> {
   /** ms since the epoch */
   readonly createdAt: number;
   /** When it is removed if it was not verified by then; null for never. */
@@ -79,21 +80,28 @@ export interface SettingsChange {
 export type SettingsOutcome = 'changed' | 'email_taken' | 'no_code' | 'wrong_code';
 
 export interface AccountStore {
-  /** Makes an account with its first session and code; of many with one address exactly one wins. */
+  /**
+   * Makes an account with its first session and code; of many with one address exactly one wins.
+   * With an invitation (by its hash) it uses that up once, and is `not_invited` when none is good.
+   */
   createAccount(
     account: NewAccount,
     session: NewSession,
     code: NewCode,
-  ): Promise<'created' | 'email_taken' | 'uid_taken'>;
-  /** Takes back a sign-up whose mail was refused; an account verified meanwhile stays. */
-  removeUnverified(uid: number): Promise<void>;
+    invitationHash: string | null,
+  ): Promise<'created' | 'email_taken' | 'uid_taken' | 'not_invited'>;
+  /** Takes back a sign-up whose mail was refused, with the use of its invitation; an account verified meanwhile stays. */
+  removeUnverified(uid: number, invitationHash: string | null): Promise<void>;
+  /** Whether an invitation exists, has uses left and has not expired. */
+  isInvitationGood(codeHash: string, now: number): Promise<boolean>;
   findAccount(uid: number): Promise<Account | null>;
   /** Compared without regard to case. */
   findAccountByEmail(email: string): Promise<Account | null>;
   /** Whether another account has the address, or may still take it back by an undo code. */
   isEmailTaken(email: string, exceptUid: number, now: number): Promise<boolean>;
 
-  openSession(session: NewSession): Promise<void>;
+  /** False, and nothing opened, when the account is banned. */
+  openSession(session: NewSession): Promise<boolean>;
   /** A session of this account by its cookie's or token's hash; null when there is none. */
   findSession(by: { cookieHash: string } | { tokenHash: string }): Promise<Session | null>;
   /** Notes a use, and the hash of the token that is now in force. */
@@ -110,9 +118,9 @@ export interface AccountStore {
   /** Gives an address back and ends all sessions. False for a wrong, used or expired code. */
   undoEmailChange(email: string, tried: { codeHash: string; now: number }): Promise<boolean>;
 
-  /** All verified accounts by ascending uid: the very same array as long as nobody was added, renamed or removed. */
+  /** All verified accounts that are not banned, by ascending uid: the very same array until somebody is added, renamed or removed. */
   listAllPeople(): Promise<readonly Person[]>;
-  /** Verified accounts but the asker, by ascending uid, after `after`; `prefix` of either name, ignoring case. */
+  /** The same but the asker, by ascending uid, after `after`; `prefix` of either name, ignoring case. */
   listPeople(uid: number, page: { prefix: string; after: number; limit: number | null }): Promise<Person[]>;
   /** Removes what has expired: unverified sign-ups, sessions, codes. */
   removeExpired(times: {

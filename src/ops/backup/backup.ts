@@ -1,8 +1,9 @@
 // One backup: lock, consistent snapshot of the database, integrity check, push to the backup repository.
-import { Database, SQLiteError } from 'bun:sqlite';
+import { Database } from 'bun:sqlite';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { acquireLock } from '../../store/lock.ts';
 import { GitError, openGit, scrub } from './git.ts';
 import { publishSnapshot, type Snapshot } from './repository.ts';
 
@@ -60,7 +61,8 @@ export async function runBackup(target: BackupTarget, options: BackupOptions = {
     }
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await chmod(folder, 0o700);
-    using _lock = acquireLock(join(folder, 'lock.db'));
+    using lock = acquireLock(join(folder, 'lock.db'), 0);
+    if (!lock) throw new BackupError('running', 'Another backup is running. Try again when it is done.');
     const { publication, bytes } = await backUp(target, folder, options);
     return { ...publication, bytes, durationMs: Math.round(performance.now() - startedAt) };
   } catch (error) {
@@ -84,23 +86,6 @@ async function backUp(target: BackupTarget, folder: string, options: BackupOptio
     return { publication, bytes: snapshot.bytes };
   } finally {
     await removeDatabase(path);
-  }
-}
-
-/**
- * Holds the one backup lock until disposed. It is a lock of the operating system on a SQLite file, so a killed
- * process leaves none behind.
- */
-function acquireLock(path: string): Disposable {
-  const lock = new Database(path, { create: true });
-  try {
-    lock.run('PRAGMA busy_timeout = 0');
-    lock.run('BEGIN EXCLUSIVE');
-    return lock;
-  } catch (error) {
-    lock.close();
-    if (!(error instanceof SQLiteError) || error.code !== 'SQLITE_BUSY') throw error;
-    throw new BackupError('running', 'Another backup is running. Try again when it is done.');
   }
 }
 
