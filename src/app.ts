@@ -19,6 +19,7 @@ import type { Limiter } from './infra/limiter.ts';
 import type { Log } from './log.ts';
 import { mountMessages } from './messages/routes.ts';
 import type { MessageService } from './messages/service.ts';
+import { type AdminRoutesDeps, mountAdmin } from './ops/admin/routes.ts';
 import { mountOps, type OpsDeps } from './ops/routes.ts';
 import { endpoints } from './protocol/http.ts';
 
@@ -29,6 +30,7 @@ export interface AppDeps {
   readonly chats: ChatService;
   readonly messages: MessageService;
   readonly ops: OpsDeps;
+  readonly admin: AdminRoutesDeps;
   readonly limiter: Limiter;
   readonly corsOrigins: '*' | readonly string[];
   readonly log: Log;
@@ -45,5 +47,6 @@ export function createApp(deps: AppDeps): Hono<Env> {
   mountChats(app, authenticate, deps.chats);
   mountMessages(app, authenticate, deps.messages);
   mountOps(app, deps.ops);
+  mountAdmin(app, deps.admin);
   return app;
 }

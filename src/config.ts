@@ -48,7 +48,8 @@ const addressRanges = z.string().transform((text, context) => {
 
 const emailDomains = z.string().transform((text, context) => {
   const domains = splitList(text.toLowerCase());
-  if (domains.length > 0 && domains.every((domain) => /^(?:[a-z0-9-]+\.)*[a-z0-9-]+$/.test(domain))) return domains;
+  if (domains.length > 0 && domains.every((domain) => /^(?:[a-z0-9-]+\.)*[a-z0-9-]+$/.test(domain)))
+    return domains;
   context.addIssue('expected a comma list of domains like example.com');
   return z.NEVER;
 });
@@ -95,7 +96,8 @@ export const variables = {
   ADMIN_KEY: {
     schema: z.string().min(16, 'expected at least 16 characters'),
     default: undefined,
-    meaning: 'opens the backup and admin endpoints; unset: made at first start and kept in `DATA_DIR/admin.key`',
+    meaning:
+      'opens the backup and admin endpoints; unset: made at first start and kept in `DATA_DIR/admin.key`',
   },
   BACKUP_REPO: {
     schema: z.string().regex(/^[^-]/, 'expected a path, ssh or https address of a git repository'),
@@ -137,7 +139,8 @@ export const variables = {
   ALLOWED_EMAIL_DOMAINS: {
     schema: emailDomains,
     default: undefined,
-    meaning: 'domains that addresses of new accounts and changed addresses must be of, a comma list; unset: all',
+    meaning:
+      'domains that addresses of new accounts and changed addresses must be of, a comma list; unset: all',
   },
   RATE_LIMITS: {
     schema: z.enum(['on', 'off'], 'expected on or off').transform((value) => value === 'on'),

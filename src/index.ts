@@ -3,6 +3,8 @@ import { version } from '../package.json' with { type: 'json' };
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { createLog } from './log.ts';
 import { backupCommand } from './ops/backup/backup.ts';
+import { type Asked, type CommandTable, commandHelp, readLine, UsageError } from './ops/command-line.ts';
+import { userCommands } from './ops/user-command.ts';
 import { startServer } from './server.ts';
 
 /** Exit statuses: all well, it went wrong, the command line or the configuration is wrong. */
@@ -11,62 +13,59 @@ const exit = { ok: 0, failed: 1, usage: 2 } as const;
 /** By when a stop has to be over; the client in use tries to connect again once, after 3 s. */
 const stopDeadlineMs = 1400;
 
-interface Command {
-  readonly usage: string;
-  readonly meaning: string;
-  /** Returns the exit status, or null when the program goes on running. */
-  readonly run: (args: readonly string[], config: Config) => Promise<number | null>;
-}
-
-const commands: Record<string, Command> = {
+const commands: CommandTable<Config> = {
   serve: { usage: 'serve', meaning: 'run the server (also with no command)', run: serve },
   backup: {
     usage: 'backup [--json]',
     meaning: 'snapshot the database and push it to BACKUP_REPO',
-    run: (args, config) => {
+    options: { json: 'flag' },
+    run: ({ flags }, config) => {
       const { DATA_DIR: dataDir, BACKUP_REPO: repo, BACKUP_BRANCH: branch } = config;
-      return backupCommand(repo ? { dataDir, repo, branch } : null, args.includes('--json'));
+      return backupCommand(repo ? { dataDir, repo, branch } : null, flags.has('json'));
     },
   },
+  ...userCommands,
 };
 
-const flags: Record<string, readonly string[]> = { backup: ['--json'] };
-
-function helpText(): string {
-  const lines = Object.values(commands).map(({ usage, meaning }) => `  ${usage.padEnd(18)} ${meaning}`);
+function helpText(line: readonly string[] = []): string {
   return [
     `chat-backend ${version}: a chat backend in one file, with one file of data.`,
     '',
     'Usage: chat-backend [command]',
     '',
-    ...lines,
-    '  --help             this text',
-    '  --version          the version',
+    commandHelp(commands, line),
+    '  --help                 this text; after a command, the help on that',
+    '  --version              the version',
     '',
+    'An ACCOUNT is an e-mail address or a number. With --json a command prints one line of JSON.',
     'It is configured by environment variables; the README has the table.',
     '',
   ].join('\n');
 }
 
 async function main(args: readonly string[]): Promise<number | null> {
-  const [name = 'serve', ...rest] = args;
-  if (name === '--help' || name === '-h' || name === 'help') return print(helpText());
-  if (name === '--version' || name === '-v') return print(`${version}\n`);
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  const unknown = command ? rest.find((word) => !flags[name]?.includes(word)) : name;
-  if (!command || unknown !== undefined) {
-    process.stderr.write(`There is no "${unknown}" here.\n\n${helpText()}`);
-    return exit.usage;
-  }
+  const [first] = args;
+  const asksHelp = args.findIndex((word) => word === '--help' || word === '-h');
+  if (first === 'help') return print(helpText());
+  if (asksHelp >= 0) return print(helpText(args.slice(0, asksHelp)));
+  if (first === '--version' || first === '-v') return print(`${version}\n`);
   try {
-    return await command.run(rest, loadConfig());
+    const { command, asked } = readLine(commands, args.length > 0 ? args : ['serve']);
+    return await command.run(asked, loadConfig());
   } catch (error) {
-    const lines = error instanceof Error ? error.message : String(error);
-    process.stderr.write(
-      `${error instanceof ConfigError ? 'The configuration is not valid:\n' : ''}${lines}\n`,
-    );
-    return error instanceof ConfigError ? exit.usage : exit.failed;
+    return complain(error, args);
   }
+}
+
+/** Says on standard error what went wrong; returns the exit status. */
+function complain(error: unknown, args: readonly string[]): number {
+  const words = error instanceof Error ? error.message : String(error);
+  const text =
+    error instanceof UsageError
+      ? `${words}\n\n${helpText(args)}`
+      : `${error instanceof ConfigError ? 'The configuration is not valid:\n' : ''}${words}\n`;
+  process.stderr.write(text);
+  return error instanceof UsageError || error instanceof ConfigError ? exit.usage : exit.failed;
 }
 
 function print(text: string): number {
@@ -74,7 +73,7 @@ function print(text: string): number {
   return exit.ok;
 }
 
-async function serve(_args: readonly string[], config: Config): Promise<null> {
+async function serve(_asked: Asked, config: Config): Promise<null> {
   const log = createLog({ level: config.LOG_LEVEL, format: config.LOG_FORMAT });
   if (!config.RATE_LIMITS) log.warn('RATE_LIMITS is off: anybody may try as fast as they like');
   const server = await startServer({ config, log, command: ownCommand() });

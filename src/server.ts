@@ -11,8 +11,9 @@ import { createApp } from './app.ts';
 import { ChatService } from './chats/service.ts';
 import type { Config } from './config.ts';
 import { AppError } from './errors.ts';
+import { isSocketPath } from './gateway/admission.ts';
 import type { Connection } from './gateway/connection.ts';
-import { Gateway, isSocketPath } from './gateway/gateway.ts';
+import { Gateway } from './gateway/gateway.ts';
 import { clientAddress } from './http/address.ts';
 import { refuse } from './http/middleware.ts';
 import { type Bus, createBus } from './infra/bus.ts';
@@ -21,7 +22,13 @@ import { createLimiter, wide } from './infra/limiter.ts';
 import { createMailer } from './infra/mailer.ts';
 import type { Log } from './log.ts';
 import { MessageService } from './messages/service.ts';
+import { createAudit } from './ops/admin/audit.ts';
+import { createAdminGuard } from './ops/admin/key.ts';
+import { AdminService } from './ops/admin/service.ts';
 import { createBackupRunner } from './ops/backup/runner.ts';
+import { watchForeignWrites } from './ops/foreign-writes.ts';
+import type { AdminStore } from './store/admin-store.ts';
+import { acquireLock } from './store/lock.ts';
 import { openStore } from './store/open.ts';
 import type { Store, StoreEvent } from './store/store.ts';
 
@@ -30,6 +37,8 @@ const housekeepingMs = 10 * 60 * 1000;
 const requestSeconds = 30;
 /** How long requests in flight may still take when the server stops; it must be back before its clients try again. */
 const graceMs = 500;
+/** How long a start waits for a former server of the data folder that is just stopping. */
+const lockPatienceMs = 2000;
 
 export interface ServerOptions {
   readonly config: Config;
@@ -43,14 +52,15 @@ export interface ServerOptions {
 export interface RunningServer {
   readonly url: URL;
   /** For commands and tests that act on the data directly. */
-  readonly store: Store;
+  readonly store: Store & AdminStore;
   /** Commits what is held, closes every socket with a close frame, releases the port and the files. */
   stop(): Promise<void>;
 }
 
 /**
  * Starts everything on `config.PORT`.
- * @throws Error when the port is taken, the data folder cannot be written, or the database is of a newer version
+ * @throws Error when the port is taken, the data folder cannot be written or has a server already, or the database is
+ *   of a newer version
  */
 export async function startServer({
   config,
@@ -59,6 +69,7 @@ export async function startServer({
   clock = Date.now,
 }: ServerOptions): Promise<RunningServer> {
   mkdirSync(config.DATA_DIR, { recursive: true, mode: 0o700 });
+  const lock = lockFolder(config.DATA_DIR);
   const bus = createBus<StoreEvent>(log);
   const store = await openStore({
     path: join(config.DATA_DIR, 'chat.db'),
@@ -88,6 +99,7 @@ export async function startServer({
     error: (error) => refuse(error, log),
   });
   gateway.use(server);
+  const stopWatch = watchForeignWrites({ store, announced: () => gateway.announced(), emit: bus.emit, log });
   const housekeeping = setInterval(() => {
     store
       .removeExpired(sessions.expiry())
@@ -99,6 +111,7 @@ export async function startServer({
     store,
     async stop() {
       clearInterval(housekeeping);
+      stopWatch();
       backups?.stop();
       const answered = server.stop();
       await gateway.stop();
@@ -106,6 +119,7 @@ export async function startServer({
       await server.stop(true);
       await mailer.stop();
       await store.close();
+      lock[Symbol.dispose]();
     },
   };
 }
@@ -113,7 +127,7 @@ export async function startServer({
 /** Makes the parts and hands each what it uses. */
 function assemble(
   { config, log, command, clock }: Required<ServerOptions>,
-  store: Store,
+  store: Store & AdminStore,
   bus: Bus<StoreEvent>,
 ) {
   const inData = (name: string) => join(config.DATA_DIR, name);
@@ -128,6 +142,7 @@ function assemble(
     log,
     clock,
   });
+  const audit = createAudit(store, clock, log);
   const sender = { serviceName: config.DEFAULT_GROUP_NAME };
   const accountDeps = {
     store,
@@ -138,6 +153,7 @@ function assemble(
     clock,
     log,
     limitCodes: config.RATE_LIMITS,
+    registration: { mode: config.REGISTRATION, allowedDomains: config.ALLOWED_EMAIL_DOMAINS ?? null },
   };
   const chats = new ChatService({ store, clock });
   const messages = new MessageService(store, clock);
@@ -152,16 +168,19 @@ function assemble(
         schedule: config.BACKUP_SCHEDULE,
         log,
         clock,
+        note: (kind, detail) => void audit({ kind, uid: null, actor: 'server', address: '', detail }),
       })
     : null;
   const adminKey = config.ADMIN_KEY ?? readOrMakeKey(inData('admin.key'), newInstallationKey);
+  const guard = createAdminGuard({ adminKey, limiter, audit });
   const app = createApp({
     accounts: new AccountService(accountDeps),
     profiles: new ProfileService(accountDeps),
     sessions,
     chats,
     messages,
-    ops: { adminKey, version, startedAt: clock(), clock, backups },
+    ops: { guard, version, startedAt: clock(), clock, backups },
+    admin: { guard, service: new AdminService({ store, audit, clock }), store },
     limiter,
     corsOrigins: config.CORS_ORIGINS,
     log,
@@ -180,6 +199,13 @@ function assemble(
     log,
   });
   return { app, gateway, sessions, mailer, backups };
+}
+
+/** @throws Error when another server runs on the folder: each would write what the other does not know of */
+function lockFolder(dataDir: string): Disposable {
+  const lock = acquireLock(join(dataDir, 'server.lock'), lockPatienceMs);
+  if (lock) return lock;
+  throw new Error(`Another server runs on ${dataDir}. Stop it, or set DATA_DIR to another folder.`);
 }
 
 /** The mail account's own address where it is one, because hosts refuse others; else one nobody answers. */

@@ -34,7 +34,8 @@ export async function assertMayRegister(
 ): Promise<string | null> {
   if (mode === 'open') return null;
   if (mode === 'closed') throw new AppError('invalid', 'Nobody can sign up here: registration is closed.');
-  if (invitation === '') throw new AppError('invalid', 'INVITATION is missing: one signs up here by invitation.');
+  if (invitation === '')
+    throw new AppError('invalid', 'INVITATION is missing: one signs up here by invitation.');
   const codeHash = hashInvitation(invitation);
   if (!(await store.isInvitationGood(codeHash, now))) throw notInvited();
   return codeHash;

@@ -1,7 +1,22 @@
 // Which sockets are let in: allowed origins, a bounded number of them, the longest silent unannounced closed first.
 import { AppError, closeCodes } from '../errors.ts';
+import { limits } from '../protocol/entities.ts';
 import type { Origin, Socket } from './connection.ts';
 import { socketLimits } from './limits.ts';
+
+/** Whether a path is one that sockets connect to. */
+export function isSocketPath(path: string): boolean {
+  return path === '/ws' || path.startsWith('/ws/');
+}
+
+/** The client id of a socket's path, '' for none. @throws AppError `not_found` */
+export function readClientId(path: string): string {
+  const [, clientId = ''] = /^\/ws(?:\/([^/]*))?$/.exec(path) ?? [];
+  if (!/^\/ws(?:\/[^/]*)?$/.test(path) || clientId.length > limits.clientIdLength) {
+    throw new AppError('not_found', 'Sockets connect to /ws or /ws/{client_id}.');
+  }
+  return clientId;
+}
 
 /**
  * A page of another site must not open a socket with what this browser knows. Native clients send no Origin; pages that

@@ -6,14 +6,7 @@ import type { Bus } from '../infra/bus.ts';
 import { Bucket, type Limiter } from '../infra/limiter.ts';
 import type { Log } from '../log.ts';
 import type { MessageService } from '../messages/service.ts';
-import {
-  type ChatView,
-  chatIdFor,
-  chatsOnWire,
-  limits,
-  messageFields,
-  wireTime,
-} from '../protocol/entities.ts';
+import { type ChatView, chatIdFor, chatsOnWire, messageFields, wireTime } from '../protocol/entities.ts';
 import {
   type AnnounceRequest,
   clientEvents,
@@ -23,7 +16,7 @@ import {
   type SendRequest,
 } from '../protocol/socket.ts';
 import type { StoreEvent } from '../store/store.ts';
-import { Admission, isAllowedOrigin } from './admission.ts';
+import { Admission, isAllowedOrigin, readClientId } from './admission.ts';
 import { CatchUp, endsOfText, endsToText, type Positions, readCursors } from './catchup.ts';
 import { commands, type Handlers, isClientEvent, notAnnounced, type Reply } from './commands.ts';
 import type { Connection, Socket } from './connection.ts';
@@ -236,6 +229,11 @@ export class Gateway implements Handlers {
     this.#fanout.readMark(actor.uid, String(groupId), mark, deviceOf(socket));
   }
 
+  /** Whom the sockets are announced as. */
+  announced(): Actor[] {
+    return this.#presence.all().flatMap(({ data }) => data.actor ?? []);
+  }
+
   /** Takes no more frames, waits for what is being written, says goodbye to every socket. */
   async stop(): Promise<void> {
     this.#stopping = true;
@@ -348,19 +346,6 @@ export class Gateway implements Handlers {
       socket.close(closeCodes.crowdedOut, 'Crowded out by newer connections of this account.');
     }
   }
-}
-
-/** Whether a path is one that sockets connect to. */
-export function isSocketPath(path: string): boolean {
-  return path === '/ws' || path.startsWith('/ws/');
-}
-
-function readClientId(path: string): string {
-  const [, clientId = ''] = /^\/ws(?:\/([^/]*))?$/.exec(path) ?? [];
-  if (!/^\/ws(?:\/[^/]*)?$/.test(path) || clientId.length > limits.clientIdLength) {
-    throw new AppError('not_found', 'Sockets connect to /ws or /ws/{client_id}.');
-  }
-  return clientId;
 }
 
 /** The JSON of a reply to a sender, GROUP_ID spelled as it was sent. */

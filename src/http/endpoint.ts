@@ -29,7 +29,7 @@ export interface Asked<E extends Endpoint> {
   readonly param: (name: string) => string;
 }
 
-type Answer<E extends Endpoint> = z.input<E['response']> & Record<string, unknown>;
+export type Answer<E extends Endpoint> = z.input<E['response']> & Record<string, unknown>;
 
 /** An answer that is JSON already, for what is too large to be made anew for everyone who asks. */
 export class ReadyJson {
@@ -63,7 +63,10 @@ export function mount<E extends Endpoint>(
 }
 
 /** The body as an object; an empty one counts as `{}`. */
-async function readBody(context: Context<Env>, { refusals }: Endpoint): Promise<Record<string, unknown>> {
+export async function readBody(
+  context: Context<Env>,
+  { refusals }: Endpoint,
+): Promise<Record<string, unknown>> {
   const type = context.req.header('content-type');
   if (type !== undefined && !/^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i.test(type)) {
     throw new AppError('unsupported_type', 'Send the body as application/json.');
@@ -126,7 +129,8 @@ async function authenticateOrThrow(
   return actor;
 }
 
-function readFields(body: Record<string, unknown>, { request, refusals }: Endpoint): unknown {
+/** What an endpoint asks for, held to its schema. @throws AppError with the endpoint's status and the field's name */
+export function readFields(body: Record<string, unknown>, { request, refusals }: Endpoint): unknown {
   const result = request.safeParse(body);
   if (result.success) return result.data;
   const issue = result.error.issues[0];

@@ -11,6 +11,7 @@ const rules = {
   loginByEmail: { points: 100, duration: 3600 },
   passwordByAccount: { points: 10, duration: 300 },
   undoByAddress: { points: 20, duration: 3600 },
+  adminKeyByAddress: { points: 10, duration: 300 },
   upgradeByAddress: { points: 300, duration: 60 },
 } as const;
 

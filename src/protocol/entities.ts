@@ -18,6 +18,12 @@ export const limits = {
   historyPageDefault: 30,
   historyPageMax: 100,
   peoplePageMax: 1000,
+  adminPageDefault: 100,
+  adminPageMax: 1000,
+  invitationUses: 1000,
+  invitationDays: 365,
+  /** Why somebody is banned. */
+  noteCodePoints: 200,
   /** Most people that one create_group may name. */
   groupMembersAtOnce: 500,
   /** Largest WebSocket frame. */

@@ -43,7 +43,8 @@ export const position = z
   )
   .refine((value) => Number.isSafeInteger(value) && value >= 0, 'is not a message number');
 
-export function pageSize(largest: number) {
+/** A whole number of a range, as one or as its digits. */
+export function wholeNumber(least: number, largest: number) {
   return z
     .union(
       [
@@ -56,9 +57,13 @@ export function pageSize(largest: number) {
       'is not a number',
     )
     .refine(
-      (value) => Number.isInteger(value) && value >= 1 && value <= largest,
-      `must be a whole number from 1 to ${largest}`,
+      (value) => Number.isInteger(value) && value >= least && value <= largest,
+      `must be a whole number from ${least} to ${largest}`,
     );
+}
+
+export function pageSize(largest: number) {
+  return wholeNumber(1, largest);
 }
 
 export const personName = z
@@ -73,6 +78,9 @@ export const personName = z
   .regex(/^(?=.*\p{L})[\p{L}\p{M}' ’.-]*$/u, 'may only have letters, spaces, apostrophes, hyphens and dots')
   .refine((name) => name.toLowerCase() !== 'server', 'is a reserved name');
 
+// Control and bidi characters would let a name rearrange the text around it on other people's screens.
+const showable = /^[^\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$/u;
+
 export const groupName = z
   .string('is not a string')
   .trim()
@@ -82,12 +90,19 @@ export const groupName = z
     (name) => codePoints(name) <= limits.groupNameCodePoints,
     `is longer than ${limits.groupNameCodePoints} characters`,
   )
-  // Control and bidi characters would let a name rearrange the text around it on other people's screens.
-  .regex(
-    /^[^\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]*$/u,
-    'has characters that cannot be shown',
-  )
+  .regex(showable, 'has characters that cannot be shown')
   .refine((name) => name.isWellFormed(), 'has characters that cannot be shown');
+
+/** A few words on one line; may be empty. */
+export const note = z
+  .string('is not a string')
+  .trim()
+  .refine(
+    (text) => codePoints(text) <= limits.noteCodePoints,
+    `is longer than ${limits.noteCodePoints} characters`,
+  )
+  .regex(showable, 'has characters that cannot be shown')
+  .refine((text) => text.isWellFormed(), 'has characters that cannot be shown');
 
 export const email = z
   .string('is not a string')

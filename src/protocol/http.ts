@@ -1,6 +1,7 @@
 // The HTTP contract: every endpoint with its request, its answer and the statuses it may refuse with.
 import type { Endpoint } from './endpoint.ts';
 import { accountEndpoints } from './http-accounts.ts';
+import { adminEndpoints } from './http-admin.ts';
 import { chatEndpoints } from './http-chats.ts';
 import { opsEndpoints } from './http-ops.ts';
 
@@ -16,4 +17,5 @@ export const endpoints = {
   ...accountEndpoints,
   ...chatEndpoints,
   ...opsEndpoints,
+  ...adminEndpoints,
 } as const satisfies Record<string, Endpoint>;

@@ -147,14 +147,7 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
       const query = reader
         .select(personFields)
         .from(accounts)
-        .where(
-          and(
-            isListed,
-            ne(accounts.uid, uid),
-            gt(accounts.uid, after),
-            nameBeginsWith(prefix),
-          ),
-        )
+        .where(and(isListed, ne(accounts.uid, uid), gt(accounts.uid, after), nameBeginsWith(prefix)))
         .orderBy(asc(accounts.uid));
       return limit === null ? query : query.limit(limit);
     },
@@ -172,7 +165,12 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
 }
 
 /** Makes an account a member of the default group; nothing happens when it is one. */
-export async function joinDefaultGroup(tx: Queries, groupId: string, uid: number, now: number): Promise<void> {
+export async function joinDefaultGroup(
+  tx: Queries,
+  groupId: string,
+  uid: number,
+  now: number,
+): Promise<void> {
   const group = await tx.select({ id: chats.id }).from(chats).where(eq(chats.groupId, groupId)).get();
   if (!group) throw new Error(`the default group ${groupId} is missing`);
   await tx

@@ -1,6 +1,13 @@
 // What whoever runs the server does, in SQLite: accounts seen and changed by somebody else, invitations, the groups.
 import { and, asc, count, desc, eq, gt, gte, inArray, isNull, lt, or, sql } from 'drizzle-orm';
-import { emailKey, endSessions, findRow, insertAccount, joinDefaultGroup, nameBeginsWith } from './accounts.ts';
+import {
+  emailKey,
+  endSessions,
+  findRow,
+  insertAccount,
+  joinDefaultGroup,
+  nameBeginsWith,
+} from './accounts.ts';
 import type { AdminOutcome, AdminStore } from './admin-store.ts';
 import { accounts, chats, codes, invitations, members, sessions } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
@@ -52,7 +59,8 @@ export function createAdminStore(driver: Driver, emit: Emit, defaultGroupId: str
       const { outcome } = await driver.write(
         async (tx): Promise<{ outcome: AdminOutcome; ended: number[] }> => {
           const row = await findRow(tx, uid);
-          if (row === null || row.bannedAt !== null) return { outcome: row ? 'already' : 'no_account', ended: [] };
+          if (row === null || row.bannedAt !== null)
+            return { outcome: row ? 'already' : 'no_account', ended: [] };
           await tx.update(accounts).set({ bannedAt: now, banReason: reason }).where(eq(accounts.uid, uid));
           await voidResetCodes(tx, uid);
           return { outcome: 'done', ended: await endSessions(tx, uid, []) };

@@ -31,7 +31,8 @@ describe('words', () => {
     test(`${word} prints every command and exits 0.`, async () => {
       const { status, stdout, stderr } = await run([word]);
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-      for (const command of ['serve', 'backup', '--version']) expect(stdout).toInclude(command);
+      for (const command of ['serve', 'backup', 'user create', 'user list', 'invite', '--version'])
+        expect(stdout).toInclude(command);
     });
   }
 
@@ -43,6 +44,10 @@ describe('words', () => {
     ['frobnicate'],
     ['serve', 'now'],
     ['backup', '--fast'],
+    ['user'],
+    ['user', 'frobnicate'],
+    ['user', 'list', '--fast'],
+    ['invite', 'everybody'],
     ['--port=1'],
     ['__proto__'],
     ['constructor'],

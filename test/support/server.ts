@@ -25,6 +25,7 @@ export interface TestServerOptions {
 export class TestServer {
   #running: RunningServer | null = null;
   #offsetMs = 0;
+  #laterEnv: Record<string, string> = {};
 
   private constructor(
     readonly dataDir: string,
@@ -52,6 +53,7 @@ export class TestServer {
       HOST: '127.0.0.1',
       RATE_LIMITS: 'off',
       ...env,
+      ...this.#laterEnv,
     });
     const log = createLog({
       level: onLog ? 'debug' : 'silent',
@@ -61,9 +63,10 @@ export class TestServer {
     this.#running = await startServer({ config, log, command: [process.execPath, entry], clock: this.clock });
   }
 
-  /** Stops the server and starts it again on the same data; the port changes. */
-  async restart(): Promise<void> {
+  /** Stops the server and starts it again on the same data, with `env` on top of what it had; the port changes. */
+  async restart(env: Record<string, string> = {}): Promise<void> {
     await this.running.stop();
+    this.#laterEnv = { ...this.#laterEnv, ...env };
     await this.start();
   }
 

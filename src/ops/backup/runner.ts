@@ -32,6 +32,8 @@ export interface BackupRunnerOptions {
   schedule: string;
   log: Log;
   clock?: () => number;
+  /** Told of every failure, and of the first success after one. Not of each: a note changes what is backed up. */
+  note?: (kind: 'backup' | 'backup_failed', detail: string) => void;
 }
 
 const lineSchema = z.discriminatedUnion('ok', [
@@ -50,7 +52,7 @@ const stopGraceMs = 1000;
 
 /** Starts the schedule, if any. */
 export function createBackupRunner(options: BackupRunnerOptions): BackupRunner {
-  const { command, env, schedule, log, clock = Date.now } = options;
+  const { command, env, schedule, log, clock = Date.now, note = () => undefined } = options;
   let child: Bun.ReadableSubprocess | null = null;
   let last: FinishedRun | null = null;
   let stopped = false;
@@ -61,11 +63,15 @@ export function createBackupRunner(options: BackupRunnerOptions): BackupRunner {
     try {
       child = startChild(command, env, log);
       const report = await readReport(child);
+      if (last?.problem !== undefined) note('backup', `commit ${report.commit}`);
       last = { at: clock(), report };
       return report;
     } catch (error) {
       const problem = stopped ? new BackupError('failed', 'The server is stopping.') : asBackupError(error);
-      if (problem.kind === 'failed') last = { at: clock(), problem: problem.message };
+      if (problem.kind === 'failed') {
+        if (!stopped) note('backup_failed', problem.message);
+        last = { at: clock(), problem: problem.message };
+      }
       throw problem;
     } finally {
       child = null;
