@@ -71,6 +71,7 @@ async function tellStory(): Promise<void> {
     EMAIL: 'alice@example.test',
     OTP: undoCodeFor('alice@example.test'),
   });
+  await showAdmin(bob);
   await show(endpoints.uptime, {});
   await show(endpoints.backUp, {}, endpoints.backUp.path, { authorization: `Bearer ${adminKey}` });
 }
@@ -81,6 +82,22 @@ async function showSignUp(): Promise<Person> {
   await show(endpoints.resendCode, { ...proof, MODE: 'DEFAULT', EMAIL: '' });
   await show(endpoints.verifyAccount, { ...proof, ENTERD_OTP: codeFor('alice@example.test') });
   return person;
+}
+
+async function showAdmin(bob: Person): Promise<void> {
+  const key = { authorization: `Bearer ${adminKey}` };
+  const ask = (endpoint: Endpoint, body: Json) => show(endpoint, body, endpoint.path, key);
+  const member = { MEMBER_UID: bob.UID };
+  await ask(endpoints.adminUsers, { QUERY: 'bob', LIMIT: 10 });
+  await ask(endpoints.adminEndSessions, member);
+  await ask(endpoints.adminBan, { ...member, REASON: 'spam' });
+  await ask(endpoints.adminUnban, member);
+  const carol = await quietPost('/sign_up', signUpOf('Carol'));
+  await ask(endpoints.adminVerify, { MEMBER_UID: carol.UID });
+  await ask(endpoints.adminInvite, { USES: 5, DAYS: 7 });
+  await ask(endpoints.adminInvitations, {});
+  await ask(endpoints.adminGroups, { LIMIT: 1 });
+  await ask(endpoints.adminAudit, { ...member, LIMIT: 2 });
 }
 
 async function showSockets(
@@ -197,6 +214,7 @@ async function show(
 function masked(text: string): string {
   return text
     .replace(/MESSANGER__\w{64}/g, 'MESSANGER__<64 letters and digits>')
+    .replace(/(?<="CODE":")[A-Z\d]{20}/, '<20 letters and digits>')
     .replace(/MESS__TOK__\w{32}/g, 'MESS__TOK__<32 letters and digits>');
 }
 

@@ -1,7 +1,9 @@
 // What every endpoint answers to a request without, or with foreign, credentials, or with a body it cannot read: the
 // statuses of the contract's table, written out once more.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import type { endpoints } from '../../src/protocol/http.ts';
+import type { Endpoint } from '../../src/protocol/endpoint.ts';
+import { endpoints } from '../../src/protocol/http.ts';
+import { adminKey, asAdmin, bearer } from '../support/admin.ts';
 import { call, credentials, join, makeGroup, type Person, signUp } from '../support/people.ts';
 import { TestServer } from '../support/server.ts';
 import { defaultGroup } from '../support/socket.ts';
@@ -196,5 +198,43 @@ describe('a body that can not be read', () => {
     }
     const dangerous = `{"__proto__":{"UID":${alice.uid},"COOKIE":"${alice.cookie}"},"constructor":1}`;
     expect((await call(server, name, dangerous)).status).toBeWithin(400, 500);
+  });
+});
+
+describe('behind the admin key', () => {
+  const isBehind = ({ method, credentials: by }: Endpoint) => method === 'POST' && by === 'key';
+  const behind = (Object.keys(endpoints) as Name[]).filter((name) => isBehind(endpoints[name]));
+  const nobody = { MEMBER_UID: 123_456_789, USES: 1, DAYS: 1 };
+
+  test.each(behind)(
+    '%s is 401 without it and 403 with another, before the body is looked at',
+    async (name) => {
+      for (const body of [nobody, {}, '{', { ...nobody, ...credentials(alice) }]) {
+        expect((await call(server, name, body)).status).toBe(401);
+        expect((await call(server, name, body, { authorization: 'Basic eDp5' })).status).toBe(401);
+        for (const wrong of ['x', alice.token, alice.cookie, `${adminKey(server)}x`])
+          expect((await call(server, name, body, bearer(wrong))).status).toBe(403);
+      }
+      // An address is kept by proxies and browsers: only the backup endpoint takes the key from there.
+      const inAddress = await server.post(`${endpoints[name].path}?key=${adminKey(server)}`, nobody);
+      expect(inAddress.status).toBe(401);
+      expect([200, 404]).toContain((await asAdmin(server, name, nobody)).status);
+    },
+  );
+
+  test.each(behind)('%s is 400, 413 or 415 with it to a body that can not be read', async (name) => {
+    for (const body of ['{', 'null', '[]', '"text"', '7', '{"a":'.repeat(2000)])
+      expect([body.slice(0, 9), (await asAdmin(server, name, body)).status]).toEqual([body.slice(0, 9), 400]);
+    expect((await asAdmin(server, name, { ...nobody, FILLER: 'x'.repeat(65_536) })).status).toBe(413);
+    const asText = { ...bearer(adminKey(server)), 'content-type': 'text/plain' };
+    expect((await call(server, name, JSON.stringify(nobody), asText)).status).toBe(415);
+  });
+
+  test.each(behind)('%s answers fields of every wrong type with a status of its contract', async (name) => {
+    const fields = ['MEMBER_UID', 'REASON', 'USES', 'DAYS', 'QUERY', 'AFTER', 'BEFORE', 'LIMIT'];
+    for (const value of [{}, [], true, 1e308, -1, { toString: 1 }, ['x'], [null], '\ud800', '\u0000']) {
+      const sent = Object.fromEntries(fields.map((field) => [field, value]));
+      expect((await asAdmin(server, name, sent)).status).toBeLessThan(500);
+    }
   });
 });

@@ -5,6 +5,7 @@ import type { Endpoint } from '../../src/protocol/endpoint.ts';
 import { directChatId, limits } from '../../src/protocol/entities.ts';
 import { endpoints } from '../../src/protocol/http.ts';
 import { clientEvents, envelope, serverEvents } from '../../src/protocol/socket.ts';
+import { adminKey, bearer } from '../support/admin.ts';
 import { join, makeGroup, type Person, password, signUp } from '../support/people.ts';
 import { TestServer } from '../support/server.ts';
 import { defaultGroup, TestSocket } from '../support/socket.ts';
@@ -242,8 +243,13 @@ function requestFor(name: keyof typeof endpoints): fc.Arbitrary<Sent> {
     });
 }
 
-async function answerTo(method: string, path: string, sent: Partial<Sent>): Promise<[number, unknown]> {
-  const response = await fetch(server.url + path, {
+async function answerTo(
+  method: string,
+  path: string,
+  sent: Partial<Sent>,
+  at = server,
+): Promise<[number, unknown]> {
+  const response = await fetch(at.url + path, {
     method,
     signal: AbortSignal.timeout(patienceMs),
     ...(sent.headers ? { headers: sent.headers } : {}),
@@ -294,6 +300,34 @@ describe('HTTP', () => {
         const property = fc.asyncProperty(where, async ([part, query]) => {
           const asked = `${path.replace(':uid', part)}?key=${query}&${query}`;
           expectDocumented(endpoints[name], await answerTo('GET', asked, {}));
+        });
+        await fc.assert(property, { numRuns: runs });
+      },
+      testMs,
+    );
+  }
+});
+
+// Asked of a server of its own: it bans and logs out whomever it names.
+describe('HTTP with the admin key', () => {
+  let run: TestServer;
+  let erin: Person;
+  beforeAll(async () => {
+    run = await TestServer.start();
+    erin = await join(run, 'Erin');
+  });
+  afterAll(() => run.stop());
+
+  const isBehind = ({ method, credentials: by }: Endpoint) => method === 'POST' && by === 'key';
+  for (const name of names.filter((one) => isBehind(endpoints[one]))) {
+    const { method, path } = endpoints[name];
+    test(
+      `${method} ${path} answers whatever it gets with a documented status.`,
+      async () => {
+        const property = fc.asyncProperty(requestFor(name), async ({ text, headers }) => {
+          const here = typeof text === 'string' ? text.replaceAll(String(alice.uid), String(erin.uid)) : text;
+          const sent = { text: here, headers: { ...headers, ...bearer(adminKey(run)) } };
+          expectDocumented(endpoints[name], await answerTo(method, path, sent, run));
         });
         await fc.assert(property, { numRuns: runs });
       },
