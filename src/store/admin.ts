@@ -61,7 +61,11 @@ export function createAdminStore(driver: Driver, emit: Emit, defaultGroupId: str
           const row = await findRow(tx, uid);
           if (row === null || row.bannedAt !== null)
             return { outcome: row ? 'already' : 'no_account', ended: [] };
-          await tx.update(accounts).set({ bannedAt: now, banReason: reason }).where(eq(accounts.uid, uid));
+          // A sign-up that was never verified stays too: else its address would be free for the next one.
+          await tx
+            .update(accounts)
+            .set({ bannedAt: now, banReason: reason, expiresAt: null })
+            .where(eq(accounts.uid, uid));
           await voidResetCodes(tx, uid);
           return { outcome: 'done', ended: await endSessions(tx, uid, []) };
         },
