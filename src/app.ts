@@ -2,6 +2,7 @@
 import { Hono } from 'hono';
 import type { ProfileService } from './accounts/profile.ts';
 import { mountAccounts } from './accounts/routes.ts';
+import type { SecondFactors } from './accounts/second-factor.ts';
 import type { AccountService } from './accounts/service.ts';
 import type { Sessions } from './accounts/sessions.ts';
 import { mountChats } from './chats/routes.ts';
@@ -26,6 +27,7 @@ import { endpoints } from './protocol/http.ts';
 export interface AppDeps {
   readonly accounts: AccountService;
   readonly profiles: ProfileService;
+  readonly secondFactors: SecondFactors;
   readonly sessions: Sessions;
   readonly chats: ChatService;
   readonly messages: MessageService;

@@ -16,9 +16,10 @@ const colors: Record<LogLevel, string> = { debug: '90', info: '36', warn: '33', 
 
 /** Field names whose values never reach a log, whatever their case. */
 const secretNames =
-  /^(cookie|token|password|new_?password|password_?hash|otp|entere?d_?otp|code|key|secret|authorization|admin_?key|smtp_?url|message_?text)$/i;
+  /^(cookie|token|password|new_?password|password_?hash|otp|entere?d_?otp|totp|code|recovery_?codes?|key|secret|authorization|admin_?key|smtp_?url|message_?text)$/i;
 /** Secrets recognised by their shape, wherever they stand in a text. */
-const secretShapes = /MESSANGER__\w+|MESS__TOK__\w+|([?&]key=)[^&\s"]+|(\/\/)[^\s/@:]*:[^\s/@]*@/g;
+const secretShapes =
+  /MESSANGER__\w+|MESS__TOK__\w+|otpauth:\/\/[^\s"]+|([?&]key=)[^&\s"]+|(\/\/)[^\s/@:]*:[^\s/@]*@/g;
 
 function redact(value: unknown, depth = 0): unknown {
   if (typeof value === 'string') {

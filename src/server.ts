@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Server } from 'bun';
 import { version } from '../package.json' with { type: 'json' };
 import { ProfileService } from './accounts/profile.ts';
+import { SecondFactors } from './accounts/second-factor.ts';
 import { newInstallationKey } from './accounts/secrets.ts';
 import { AccountService } from './accounts/service.ts';
 import { Sessions } from './accounts/sessions.ts';
@@ -144,9 +145,11 @@ function assemble(
   });
   const audit = createAudit(store, clock, log);
   const sender = { serviceName: config.DEFAULT_GROUP_NAME };
+  const secondFactors = new SecondFactors({ store, limiter, sender, clock });
   const accountDeps = {
     store,
     sessions,
+    secondFactors,
     mailer,
     limiter,
     sender,
@@ -176,6 +179,7 @@ function assemble(
   const app = createApp({
     accounts: new AccountService(accountDeps),
     profiles: new ProfileService(accountDeps),
+    secondFactors,
     sessions,
     chats,
     messages,

@@ -1,4 +1,8 @@
-// Which passwords are refused: those an attacker tries first. No composition rules (NIST SP 800-63B, 3.1.1.2).
+// Which passwords are refused, those an attacker tries first; and how the holder of a session proves to know his own.
+import { AppError } from '../errors.ts';
+import type { Limiter } from '../infra/limiter.ts';
+import type { Account } from '../store/store.ts';
+import { verifyPassword } from './secrets.ts';
 
 /** Whom a password must not be made of. */
 export interface PasswordOwner {
@@ -7,7 +11,23 @@ export interface PasswordOwner {
   readonly lastName: string;
 }
 
-/** Why this person should not have this password, or null when nothing speaks against it. */
+/**
+ * Asks for the password once more: a stolen session must not be enough for what would outlast it.
+ * @throws AppError `unauthenticated` when it is wrong; `rate_limited`
+ */
+export async function provePassword(limiter: Limiter, account: Account, password: string): Promise<void> {
+  const key = String(account.uid);
+  await limiter.consume('passwordByAccount', key);
+  if (!(await verifyPassword(account.passwordHash, password))) {
+    throw new AppError('unauthenticated', 'PASSWORD is wrong.');
+  }
+  await limiter.reset('passwordByAccount', key);
+}
+
+/**
+ * Why this person should not have this password, or null when nothing speaks against it. There are no composition rules
+ * (NIST SP 800-63B, 3.1.1.2).
+ */
 export async function findPasswordFlaw(password: string, owner: PasswordOwner): Promise<string | null> {
   const lower = password.toLowerCase();
   const { email, firstName, lastName } = owner;

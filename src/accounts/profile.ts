@@ -6,9 +6,9 @@ import type { Mail } from '../infra/mailer.ts';
 import { type accountEndpoints, settingsRules } from '../protocol/http-accounts.ts';
 import type { Account, NewCode, Person, SettingsChange } from '../store/store.ts';
 import { emailChangedMail, passwordChangedMail } from './mails.ts';
-import { findPasswordFlaw, type PasswordOwner } from './passwords.ts';
+import { findPasswordFlaw, type PasswordOwner, provePassword } from './passwords.ts';
 import { assertAllowedAddress } from './registration.ts';
-import { hashCode, hashPassword, hashSecret, newUndoCode, verifyPassword } from './secrets.ts';
+import { hashCode, hashPassword, hashSecret, newUndoCode } from './secrets.ts';
 import { type AccountDeps, codeOwner, emailTaken } from './service.ts';
 
 const undoLifetimeMs = 7 * 24 * 60 * 60 * 1000;
@@ -52,7 +52,7 @@ export class ProfileService {
     const { OTP: code = '', PASSWORD: password = '', NEW_PASSWORD: newPassword = '' } = sent;
     if (isEmpty(sent)) throw new AppError('conflict', 'Nothing to change was sent.');
     const changed = changedFields(sent, account);
-    await this.#checkPassword(actor, account, password);
+    if (password) await provePassword(this.deps.limiter, account, password);
     if (newPassword) await checkNewPassword(password, newPassword, [account, withChanges(account, changed)]);
 
     const now = this.deps.clock();
@@ -88,15 +88,6 @@ export class ProfileService {
     const tried = { codeHash: hashSecret(code.toUpperCase()), now: this.deps.clock() };
     if (await this.deps.store.undoEmailChange(email, tried)) return;
     throw new AppError('unauthenticated', 'The code is wrong or no longer good.');
-  }
-
-  async #checkPassword(actor: Actor, account: Account, password: string): Promise<void> {
-    if (password === '') return;
-    await this.deps.limiter.consume('passwordByAccount', String(actor.uid));
-    if (!(await verifyPassword(account.passwordHash, password))) {
-      throw new AppError('unauthenticated', 'PASSWORD is wrong.');
-    }
-    await this.deps.limiter.reset('passwordByAccount', String(actor.uid));
   }
 
   async #emailChange(account: Account, address: string, code: string, now: number) {

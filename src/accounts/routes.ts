@@ -6,18 +6,22 @@ import { peopleOnWire, readUid } from '../protocol/entities.ts';
 import { endpoints, exactMessages } from '../protocol/http.ts';
 import type { Account } from '../store/store.ts';
 import type { ProfileService } from './profile.ts';
+import type { SecondFactors } from './second-factor.ts';
+import { mountSecondFactors } from './second-factor-routes.ts';
 import type { AccountService } from './service.ts';
 import type { Sessions } from './sessions.ts';
 
 interface Services {
   readonly accounts: AccountService;
   readonly profiles: ProfileService;
+  readonly secondFactors: SecondFactors;
   readonly sessions: Sessions;
 }
 
 export function mountAccounts(app: Hono<Env>, authenticate: Authenticate, services: Services): void {
   mountLogin(app, authenticate, services);
   mountProfiles(app, authenticate, services);
+  mountSecondFactors(app, authenticate, services.secondFactors);
 }
 
 function mountLogin(app: Hono<Env>, authenticate: Authenticate, { accounts, sessions }: Services): void {
@@ -48,7 +52,8 @@ function mountLogin(app: Hono<Env>, authenticate: Authenticate, { accounts, sess
   });
 
   mount(app, endpoints.login, authenticate, async ({ fields, address }) => {
-    const { uid, cookie, token } = await accounts.login(fields.EMAIL, fields.PASSWORD, address);
+    const { EMAIL: email, PASSWORD: password, TOTP, CODE } = fields;
+    const { uid, cookie, token } = await accounts.login({ email, password, code: TOTP ?? CODE }, address);
     return { message: 'Logged in', COOKIE: cookie, UID: uid, TOKEN: token };
   });
 
@@ -69,15 +74,21 @@ function mountLogin(app: Hono<Env>, authenticate: Authenticate, { accounts, sess
   });
 }
 
-function mountProfiles(app: Hono<Env>, authenticate: Authenticate, { profiles }: Services): void {
+function mountProfiles(app: Hono<Env>, authenticate: Authenticate, services: Services): void {
+  const { profiles, secondFactors } = services;
+  const settings = async (account: Account, cookie: string | undefined) => ({
+    ...settingsOf(account, cookie),
+    SECOND_FACTOR: await secondFactors.isOn(account.uid),
+  });
+
   mount(app, endpoints.readSettings, authenticate, async ({ actor, cookie }) => ({
     message: 'OK',
-    credentials: settingsOf(await profiles.getAccount(actor), cookie),
+    credentials: await settings(await profiles.getAccount(actor), cookie),
   }));
 
   mount(app, endpoints.changeSettings, authenticate, async ({ fields, actor, cookie }) => ({
     message: 'Settings saved',
-    credentials: settingsOf(await profiles.change(actor, fields), cookie),
+    credentials: await settings(await profiles.change(actor, fields), cookie),
   }));
 
   mount(app, endpoints.undoEmailChange, authenticate, async ({ fields, address }) => {

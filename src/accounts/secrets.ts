@@ -67,6 +67,11 @@ export function newUndoCode(): string {
   return randomText(20, typeable);
 }
 
+/** A code that stands in for a lost authenticator: 15 letters, 73 bits, in groups that can be copied by hand. */
+export function newRecoveryCode(): string {
+  return randomText(15, typeable).replace(/.{5}(?=.)/g, '$&-');
+}
+
 /**
  * Argon2id of a six-digit code: a stolen backup does not give up a million possible codes before the code expires.
  * The salt depends on whose code it is and what for, so that one hash is compared with all live codes at once.

@@ -9,6 +9,7 @@ import type { Account, AccountStore, CodeLimits, CodePurpose, NewCode } from '..
 import { codeMail, type MailSender } from './mails.ts';
 import { findPasswordFlaw } from './passwords.ts';
 import { assertAllowedAddress, assertMayRegister, notInvited, type Registration } from './registration.ts';
+import type { SecondFactors } from './second-factor.ts';
 import { hashCode, hashPassword, newCode, newUid, verifyPassword } from './secrets.ts';
 import type { Keys, Sessions } from './sessions.ts';
 
@@ -21,6 +22,7 @@ const codeLimits: CodeLimits = { atOnce: 4, spacingMs: 60_000, perHour: 10 };
 export interface AccountDeps {
   readonly store: AccountStore;
   readonly sessions: Sessions;
+  readonly secondFactors: SecondFactors;
   readonly mailer: Mailer;
   readonly limiter: Limiter;
   readonly sender: MailSender;
@@ -40,6 +42,13 @@ export interface SignUp {
   readonly password: string;
   /** '' for none. */
   readonly invitation: string;
+}
+
+export interface Login {
+  readonly email: string;
+  readonly password: string;
+  /** A code of the second factor, or null where none was entered. */
+  readonly code: string | null;
 }
 
 export class AccountService {
@@ -99,11 +108,11 @@ export class AccountService {
 
   /**
    * Opens a session for an address and its password. One answer for an unknown address and a wrong password.
-   * @throws AppError `unauthenticated`; `forbidden` when banned, and with UID and COOKIE for an account still to be
-   *   verified, which gets a code; `rate_limited`
+   * @throws AppError `unauthenticated`; `forbidden` when banned, with SECOND_FACTOR where a code of the second factor is
+   *   missing, and with UID and COOKIE for an account still to be verified, which gets a code; `rate_limited`
    */
-  async login(email: string, password: string, address: string): Promise<Keys & { uid: number }> {
-    const { store, limiter, sessions } = this.deps;
+  async login({ email, password, code }: Login, address: string): Promise<Keys & { uid: number }> {
+    const { store, limiter, sessions, secondFactors } = this.deps;
     const key = email.toLowerCase();
     await limiter.consume('loginByAddress', address);
     await limiter.consume('loginByAddressAndEmail', `${address} ${key}`);
@@ -113,6 +122,7 @@ export class AccountService {
       throw new AppError('unauthenticated', 'The e-mail address or the password is wrong.');
     }
     await limiter.reset('loginByAddressAndEmail', `${address} ${key}`);
+    await secondFactors.demand(account.uid, code, address);
     const keys = await sessions.open(account.uid);
     if (account.verified) return { uid: account.uid, ...keys };
     await this.#sendCodeIfAllowed(account);

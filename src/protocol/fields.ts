@@ -166,3 +166,6 @@ function isSafePicture(text: string): boolean {
 export const typedCode = z
   .union([z.string(), z.number().transform(String)], 'is not a code')
   .pipe(z.string().trim().max(64, 'is not a code'));
+
+/** A one-time code that may be left out; null for none. */
+export const optionalCode = typedCode.nullish().transform((code) => code || null);

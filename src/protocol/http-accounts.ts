@@ -13,6 +13,7 @@ const settings = z.object({
     DOB: z.string().nullable(),
     PHONE: z.string(),
     PROFILE_PIC: z.string(),
+    SECOND_FACTOR: z.boolean(),
     COOKIE: z.string().optional(),
   }),
 });
@@ -79,7 +80,12 @@ export const accountEndpoints = {
     method: 'POST',
     path: '/login',
     credentials: 'none',
-    request: z.object({ EMAIL: z.string().trim().min(1).max(1024), PASSWORD: field.triedPassword }),
+    request: z.object({
+      EMAIL: z.string().trim().min(1).max(1024),
+      PASSWORD: field.triedPassword,
+      TOTP: field.optionalCode,
+      CODE: field.optionalCode,
+    }),
     response: z.object({ message, COOKIE: z.string(), UID: uid, TOKEN: z.string() }),
     statuses: [200, 401, 403, 429],
     refusals: answered(401),

@@ -4,6 +4,7 @@ import { accountEndpoints } from './http-accounts.ts';
 import { adminEndpoints } from './http-admin.ts';
 import { chatEndpoints } from './http-chats.ts';
 import { opsEndpoints } from './http-ops.ts';
+import { secondFactorEndpoints } from './http-second-factor.ts';
 
 /** Texts the client in use compares letter for letter. */
 export const exactMessages = {
@@ -15,6 +16,7 @@ export const exactMessages = {
 
 export const endpoints = {
   ...accountEndpoints,
+  ...secondFactorEndpoints,
   ...chatEndpoints,
   ...opsEndpoints,
   ...adminEndpoints,

@@ -8,6 +8,7 @@ import { createChatStore } from './chats.ts';
 import { createCodeStore } from './codes.ts';
 import { createMessageStore } from './messages.ts';
 import { installation } from './schema.ts';
+import { createSecondFactorStore } from './second-factors.ts';
 import { createSessionStore } from './sessions.ts';
 import { type Driver, openDatabase } from './sqlite.ts';
 import type { Emit, Store } from './store.ts';
@@ -39,6 +40,7 @@ export async function openStore({
     ...createAccountStore(driver, emit, defaultGroup.groupId),
     ...createSessionStore(driver),
     ...createCodeStore(driver),
+    ...createSecondFactorStore(driver),
     ...createChatStore(driver, emit, defaultGroup.groupId),
     ...createMessageStore(driver),
     ...createAuditStore(driver),

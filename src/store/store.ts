@@ -232,6 +232,40 @@ export interface MarkStore {
   markRead(uid: number, ref: ChatRef, seq: number): Promise<number | null>;
 }
 
+/** A second factor by time-based codes. */
+export interface SecondFactor {
+  /** Base32 */
+  readonly secret: string;
+  /** False until a first code was entered: it asks nobody for anything yet. */
+  readonly confirmed: boolean;
+}
+
+/** What a code that was entered amounts to, for the store to use up. */
+export type FactorProof =
+  /** A right code of this secret and this time step (RFC 6238), which is used up together with all earlier ones. */
+  | { readonly kind: 'step'; readonly secret: string; readonly step: number }
+  /** Perhaps one of the recovery codes. */
+  | { readonly kind: 'recovery'; readonly codeHash: string };
+
+export interface SecondFactorStore {
+  /** Null when none was enrolled. */
+  findSecondFactor(uid: number): Promise<SecondFactor | null>;
+  /** Keeps a secret that is to be confirmed, in place of one that never was. False when one is in force. */
+  enrollSecondFactor(uid: number, secret: string): Promise<boolean>;
+  /** Puts the enrolled secret in force with these recovery codes. False when it is not the one to be confirmed. */
+  confirmSecondFactor(
+    uid: number,
+    proof: FactorProof,
+    confirmed: { codeHashes: readonly string[]; now: number },
+  ): Promise<boolean>;
+  /** Uses up what proves the factor in force. False when it was used before or proves nothing; of many at once one wins. */
+  redeemFactorProof(uid: number, proof: FactorProof): Promise<boolean>;
+  /** Redeems the proof and replaces all recovery codes. False, and nothing changed, when it proves nothing. */
+  replaceRecoveryCodes(uid: number, proof: FactorProof, codeHashes: readonly string[]): Promise<boolean>;
+  /** Redeems the proof and removes the factor. False, and nothing changed, when it proves nothing. */
+  removeSecondFactor(uid: number, proof: FactorProof): Promise<boolean>;
+}
+
 /** What is noted for whoever runs the server; the README lists what each means. */
 export type AuditKind =
   | 'sign_up'
@@ -282,7 +316,13 @@ export interface AuditStore {
   }): Promise<(AuditEntry & { readonly id: number })[]>;
 }
 
-export interface Store extends MarkStore, AccountStore, ChatStore, MessageStore, AuditStore {
+export interface Store
+  extends MarkStore,
+    AccountStore,
+    SecondFactorStore,
+    ChatStore,
+    MessageStore,
+    AuditStore {
   /** What clients know this history by; another one after a restore. */
   readonly epoch: string;
   close(): Promise<void>;

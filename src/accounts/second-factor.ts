@@ -1,0 +1,190 @@
+// The optional second factor of a login: codes by time from an authenticator (RFC 6238), recovery codes for its loss.
+import { generateSecret, generateURI, verifySync } from 'otplib';
+import type { Actor } from '../actor.ts';
+import { AppError } from '../errors.ts';
+import type { Limiter } from '../infra/limiter.ts';
+import { Lockout } from '../infra/lockout.ts';
+import type {
+  Account,
+  AccountStore,
+  AuditKind,
+  AuditStore,
+  FactorProof,
+  SecondFactor,
+  SecondFactorStore,
+} from '../store/store.ts';
+import type { MailSender } from './mails.ts';
+import { provePassword } from './passwords.ts';
+import { hashSecret, newRecoveryCode } from './secrets.ts';
+
+const stepSeconds = 30;
+const recoveryCodeCount = 10;
+const minuteMs = 60 * 1000;
+
+interface SecondFactorDeps {
+  readonly store: SecondFactorStore & Pick<AccountStore, 'findAccount'> & Pick<AuditStore, 'appendAudit'>;
+  readonly limiter: Limiter;
+  /** Its name is what authenticators show beside the code. */
+  readonly sender: MailSender;
+  readonly clock: () => number;
+}
+
+/** What somebody enters to prove a factor, and from which address. */
+export interface EnteredCode {
+  /** Six digits, or a recovery code. */
+  readonly code: string;
+  readonly address: string;
+}
+
+export class SecondFactors {
+  /** Each try at three codes of a million; an hour between them makes guessing hopeless. Sessions go on meanwhile. */
+  readonly #lockout: Lockout;
+
+  constructor(private readonly deps: SecondFactorDeps) {
+    const rule = { tries: 5, firstWaitMs: minuteMs, longestWaitMs: 60 * minuteMs };
+    this.#lockout = new Lockout(rule, deps.clock);
+  }
+
+  /** Whether a login of this account needs a code. */
+  async isOn(uid: number): Promise<boolean> {
+    return (await this.deps.store.findSecondFactor(uid))?.confirmed === true;
+  }
+
+  /**
+   * The second step of a login whose password was right; passes when the account has no factor in force.
+   * @throws AppError `forbidden` with SECOND_FACTOR when `code` is null; `unauthenticated` when it is wrong or used;
+   *   `rate_limited` after too many wrong ones
+   */
+  async demand(uid: number, code: string | null, address: string): Promise<void> {
+    const factor = await this.deps.store.findSecondFactor(uid);
+    if (!factor?.confirmed) return;
+    if (code === null) {
+      throw new AppError('forbidden', 'Second factor needed', { body: { SECOND_FACTOR: true } });
+    }
+    const use = (proof: FactorProof) => this.deps.store.redeemFactorProof(uid, proof);
+    await this.#redeem(uid, factor, { code, address }, use);
+  }
+
+  /**
+   * Makes a secret that is in force once confirmed; the one before it, never confirmed, is forgotten.
+   * @returns the secret in Base32 and the URI that authenticators scan
+   * @throws AppError `conflict` when a factor is in force; `unauthenticated` for a wrong password; `rate_limited`
+   * @see https://github.com/google/google-authenticator/wiki/Key-Uri-Format
+   */
+  async enroll(actor: Actor, password: string): Promise<{ secret: string; uri: string }> {
+    const taken = new AppError('conflict', 'A second factor is on already.');
+    if (await this.isOn(actor.uid)) throw taken;
+    const { email } = await this.#provePassword(actor, password);
+    const secret = generateSecret();
+    if (!(await this.deps.store.enrollSecondFactor(actor.uid, secret))) throw taken;
+    return { secret, uri: generateURI({ issuer: this.deps.sender.serviceName, label: email, secret }) };
+  }
+
+  /**
+   * Puts the enrolled secret in force.
+   * @returns the recovery codes, which are never shown again
+   * @throws AppError `conflict` when none is to be confirmed; `unauthenticated` for a wrong code; `rate_limited`
+   */
+  async confirm(actor: Actor, entered: EnteredCode): Promise<string[]> {
+    const factor = await this.deps.store.findSecondFactor(actor.uid);
+    if (!factor || factor.confirmed) throw new AppError('conflict', 'There is no second factor to confirm.');
+    const { codes, codeHashes } = newRecoveryCodes();
+    const confirmed = { codeHashes, now: this.deps.clock() };
+    await this.#redeem(actor.uid, factor, entered, (proof) =>
+      this.deps.store.confirmSecondFactor(actor.uid, proof, confirmed),
+    );
+    await this.#note('second_factor_on', actor.uid, entered.address);
+    return codes;
+  }
+
+  /**
+   * Switches the factor off and forgets its secret and recovery codes.
+   * @throws AppError `conflict` when none is in force; `unauthenticated` for a wrong password or code; `rate_limited`
+   */
+  async disable(actor: Actor, password: string, entered: EnteredCode): Promise<void> {
+    const factor = await this.#getFactor(actor);
+    await this.#provePassword(actor, password);
+    await this.#redeem(actor.uid, factor, entered, (proof) =>
+      this.deps.store.removeSecondFactor(actor.uid, proof),
+    );
+    await this.#note('second_factor_off', actor.uid, entered.address);
+  }
+
+  /**
+   * Replaces all recovery codes.
+   * @returns the new ones, which are never shown again
+   * @throws AppError `conflict` when none is in force; `unauthenticated` for a wrong password or code; `rate_limited`
+   */
+  async renewRecoveryCodes(actor: Actor, password: string, entered: EnteredCode): Promise<string[]> {
+    const factor = await this.#getFactor(actor);
+    await this.#provePassword(actor, password);
+    const { codes, codeHashes } = newRecoveryCodes();
+    await this.#redeem(actor.uid, factor, entered, (proof) =>
+      this.deps.store.replaceRecoveryCodes(actor.uid, proof, codeHashes),
+    );
+    return codes;
+  }
+
+  async #getFactor(actor: Actor): Promise<SecondFactor> {
+    const factor = await this.deps.store.findSecondFactor(actor.uid);
+    if (!factor?.confirmed) throw new AppError('conflict', 'There is no second factor that is on.');
+    return factor;
+  }
+
+  async #provePassword(actor: Actor, password: string): Promise<Account> {
+    const account = await this.deps.store.findAccount(actor.uid);
+    if (!account) throw new AppError('unauthenticated', 'This account does not exist any more.');
+    await provePassword(this.deps.limiter, account, password);
+    return account;
+  }
+
+  /** Tries a code within the limits; `use` does what it proves, or says that it proves nothing. */
+  async #redeem(
+    uid: number,
+    factor: SecondFactor,
+    { code, address }: EnteredCode,
+    use: (proof: FactorProof) => Promise<boolean>,
+  ): Promise<void> {
+    this.#lockout.begin(uid);
+    const proof = proofOf(code, factor.secret, this.deps.clock());
+    if (!proof || !(await use(proof))) {
+      throw new AppError('unauthenticated', 'The code of the second factor is wrong or was used already.');
+    }
+    this.#lockout.succeed(uid);
+    if (proof.kind === 'recovery') await this.#note('recovery_code_used', uid, address);
+  }
+
+  #note(kind: AuditKind, uid: number, address: string): Promise<void> {
+    return this.deps.store.appendAudit({
+      at: this.deps.clock(),
+      kind,
+      uid,
+      actor: 'self',
+      address,
+      detail: '',
+    });
+  }
+}
+
+/**
+ * What an entered code amounts to; null for six digits that are wrong now. A clock may be one step off to either side,
+ * and codes are compared in constant time. Blanks and hyphens are how codes are shown, not part of them.
+ * @see RFC 6238, 5.2 and 6
+ */
+function proofOf(entered: string, secret: string, now: number): FactorProof | null {
+  const code = entered.replace(/[\s-]/g, '').toUpperCase();
+  if (!/^\d{6}$/.test(code)) return { kind: 'recovery', codeHash: hashSecret(code) };
+  const found = verifySync({
+    secret,
+    token: code,
+    epoch: Math.floor(now / 1000),
+    epochTolerance: stepSeconds,
+  });
+  return found.valid && 'timeStep' in found ? { kind: 'step', secret, step: found.timeStep } : null;
+}
+
+/** SHA-256 is enough for them: no one guesses 73 bits. */
+function newRecoveryCodes(): { codes: string[]; codeHashes: string[] } {
+  const codes = Array.from({ length: recoveryCodeCount }, newRecoveryCode);
+  return { codes, codeHashes: codes.map((code) => hashSecret(code.replaceAll('-', ''))) };
+}
