@@ -33,6 +33,9 @@ describe('redaction', () => {
     'ENTERD_OTP',
     'ENTERED_OTP',
     'code',
+    'TOTP',
+    'RECOVERY_CODES',
+    'recoveryCode',
     'key',
     'secret',
     'Authorization',
@@ -61,9 +64,10 @@ describe('redaction', () => {
       log.error(`refused ${token}`, {
         note: `UID 5, ${cookie}!`,
         url: 'https://me:hunter2@git.test/x?key=abc&n=1',
+        scanned: 'otpauth://totp/Chat:a%40b.test?secret=JBSWY3DPEHPK3PXP&issuer=Chat',
       }),
     ).join();
-    for (const secret of [cookie, token, 'a1a1', 'b2b2', 'hunter2', 'abc'])
+    for (const secret of [cookie, token, 'a1a1', 'b2b2', 'hunter2', 'abc', 'JBSWY3DPEHPK3PXP'])
       expect(line).not.toInclude(secret);
     expect(line).toInclude('UID 5, [redacted]!');
     expect(line).toInclude('git.test/x?key=[redacted]&n=1');

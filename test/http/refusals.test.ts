@@ -28,6 +28,10 @@ const rows: Row[] = [
   { name: 'resendCode', missing: 401, foreign: 401, unverified: null, unreadable: 401 },
   { name: 'readSettings', missing: 401, foreign: 400, unverified: 401, unreadable: 400 },
   { name: 'changeSettings', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
+  { name: 'enrollTotp', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
+  { name: 'confirmTotp', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
+  { name: 'disableTotp', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
+  { name: 'newRecoveryCodes', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
   { name: 'listPeople', missing: 401, foreign: 401, unverified: 401, unreadable: 401 },
   { name: 'listChats', missing: 403, foreign: 403, unverified: 403, unreadable: 403 },
   { name: 'oldMessages', missing: 400, foreign: 403, unverified: 403, unreadable: 400 },
@@ -59,7 +63,14 @@ beforeAll(async () => {
   bob = await join(server, 'Bob');
   unverified = await signUp(server, 'Unverified');
   const group = await makeGroup(server, alice, [bob]);
-  fields = { NAME: 'Group', GROUP_ID: group, MEMBER_UID: bob.uid, PHONE: '12345678', ENTERD_OTP: 'x' };
+  fields = {
+    NAME: 'Group',
+    GROUP_ID: group,
+    MEMBER_UID: bob.uid,
+    PHONE: '12345678',
+    ENTERD_OTP: 'x',
+    CODE: 'x',
+  };
 });
 afterAll(() => server.stop());
 
@@ -172,6 +183,8 @@ describe('a body that can not be read', () => {
       'PASSWORD',
       'NEW_PASSWORD',
       'OTP',
+      'TOTP',
+      'CODE',
       'MODE',
       'FIRST_NAME',
       'LAST_NAME',

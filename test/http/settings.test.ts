@@ -71,7 +71,7 @@ describe('the settings', () => {
     const answer = await change(person, sent);
     expect(answer.status).toBe(200);
     const { OTP: _otp, PASSWORD: _password, NEW_PASSWORD: _new, ...kept } = sent;
-    expect(answer.body.credentials).toEqual({ ...kept, COOKIE: person.cookie });
+    expect(answer.body.credentials).toEqual({ ...kept, COOKIE: person.cookie, SECOND_FACTOR: false });
     expect(await settingsOf(person)).toEqual(answer.body.credentials);
     const again = await change(person, { ...answer.body.credentials, OTP: '' });
     expect(again).toMatchObject({ status: 200, body: { credentials: answer.body.credentials } });

@@ -87,6 +87,8 @@ function plausible(field: string): fc.Arbitrary<unknown> {
     MESSAGE: ['h:68616c6c6f', 'h:zz', 'u:aGk', 'x:', 'hello', ''],
     CLIENT_MESSAGE_ID: ['one', 'two'],
     QUERY: ['', 'a', 'ali', 'TESTER'],
+    TOTP: ['000000', '', 'ABCDE-FGHJK-MNPQR'],
+    CODE: ['000000', '', 'ABCDE-FGHJK-MNPQR'],
   };
   const digits = fc.constantFrom('000000', '123456', 0, 1, 30, 100, '5');
   const values = known[field];
