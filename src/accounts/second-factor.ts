@@ -77,7 +77,8 @@ export class SecondFactors {
     const { email } = await this.#provePassword(actor, password);
     const secret = generateSecret();
     if (!(await this.deps.store.enrollSecondFactor(actor.uid, secret))) throw taken;
-    return { secret, uri: generateURI({ issuer: this.deps.sender.serviceName, label: email, secret }) };
+    const issuer = this.deps.sender.serviceName.replaceAll(':', ' '); // a colon ends it in the URI's label
+    return { secret, uri: generateURI({ issuer, label: email, secret }) };
   }
 
   /**

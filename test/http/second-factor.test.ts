@@ -3,6 +3,7 @@ import { Database } from 'bun:sqlite';
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join as joinPath } from 'node:path';
+import { generateSync } from 'otplib';
 import { codeOf, enroll, freshCode, type Guarded, joinGuarded, nextStep } from '../support/authenticator.ts';
 import { call, credentials, join, type Person, password, signUp } from '../support/people.ts';
 import { type Answer, TestServer, withServer } from '../support/server.ts';
@@ -23,7 +24,7 @@ afterAll(() => server.stop());
 /** A name nobody has yet. */
 function newName(): string {
   count += 1;
-  return `Person${'x'.repeat(count)}`;
+  return `P${'x'.repeat(count)}`;
 }
 
 const plain = (): Promise<Person> => join(server, newName());
@@ -248,6 +249,14 @@ describe('a login with the factor on', () => {
     expect(answer).toMatchObject({ status: 403, body: { redirect: true } });
     expect(answer.body).not.toHaveProperty('SECOND_FACTOR');
   });
+});
+
+test('the codes are those of RFC 6238, appendix B', () => {
+  const secret = Buffer.from('12345678901234567890');
+  const shown = [59, 1_111_111_109, 1_234_567_890, 20_000_000_000].map((epoch) =>
+    generateSync({ secret, epoch }),
+  );
+  expect(shown).toEqual(['287082', '081804', '005924', '353130']);
 });
 
 describe('a recovery code', () => {
