@@ -15,8 +15,6 @@ import { accountOnWire } from './admin/routes.ts';
 import { type ActingAdmin, AdminService } from './admin/service.ts';
 import { type Asked, type Command, type CommandTable, UsageError } from './command-line.ts';
 
-/** A server beside that commits without a pause leaves only short gaps to write in. */
-const patienceMs = 15_000;
 const by: ActingAdmin = { actor: 'command', address: '' };
 
 interface Opened {
@@ -195,7 +193,7 @@ async function withStore<T>(
     throw new AppError('not_found', `There is no database in ${config.DATA_DIR}. Check DATA_DIR.`);
   const defaultGroup = { groupId: config.DEFAULT_GROUP_ID, name: config.DEFAULT_GROUP_NAME };
   // Nobody listens in this process: a running server finds out by itself.
-  const store = await openStore({ path, defaultGroup, emit: () => undefined, clock: Date.now, patienceMs });
+  const store = await openStore({ path, defaultGroup, emit: () => undefined, clock: Date.now, beside: true });
   try {
     const log = createLog({ level: config.LOG_LEVEL, format: config.LOG_FORMAT });
     const service = new AdminService({ store, audit: createAudit(store, Date.now, log), clock: Date.now });

@@ -1,5 +1,6 @@
 // Puts the store together: one database file, the default group made sure of.
 import { randomUUID } from 'node:crypto';
+import { eq } from 'drizzle-orm';
 import { createAccountStore } from './accounts.ts';
 import { createAdminStore } from './admin.ts';
 import type { AdminStore } from './admin-store.ts';
@@ -7,11 +8,16 @@ import { createAuditStore } from './audit.ts';
 import { createChatStore } from './chats.ts';
 import { createCodeStore } from './codes.ts';
 import { createMessageStore } from './messages.ts';
-import { installation } from './schema.ts';
+
+import { chats, installation } from './schema.ts';
 import { createSecondFactorStore } from './second-factors.ts';
+
 import { createSessionStore } from './sessions.ts';
 import { type Driver, openDatabase } from './sqlite.ts';
 import type { Emit, Store } from './store.ts';
+
+/** A server that commits without a pause leaves a command only short gaps to write in. */
+const commandPatienceMs = 15_000;
 
 export interface StoreOptions {
   /** The database file; made when it does not exist. */
@@ -19,8 +25,8 @@ export interface StoreOptions {
   readonly defaultGroup: { readonly groupId: string; readonly name: string };
   readonly emit: Emit;
   readonly clock: () => number;
-  /** How long a write waits for one of another process; the default is short, because everybody waits with it. */
-  readonly patienceMs?: number;
+  /** Opened by a command, perhaps beside a server: waits long for its writes, and holds them up as little as it can. */
+  readonly beside?: boolean;
 }
 
 /**
@@ -32,9 +38,9 @@ export async function openStore({
   defaultGroup,
   emit,
   clock,
-  patienceMs,
+  beside = false,
 }: StoreOptions): Promise<Store & AdminStore> {
-  const driver = openDatabase(path, patienceMs);
+  const driver = openDatabase(path, beside ? commandPatienceMs : undefined);
   const epoch = await findOrMakeEpoch(driver);
   const store: Store & AdminStore = {
     ...createAccountStore(driver, emit, defaultGroup.groupId),
@@ -48,8 +54,16 @@ export async function openStore({
     epoch,
     close: () => driver.close(),
   };
-  await store.ensureDefaultGroup({ ...defaultGroup, now: clock() });
+  // It looks at every account, so a command leaves that to the server where it has done it.
+  if (!beside || !(await hasGroup(driver, defaultGroup.groupId)))
+    await store.ensureDefaultGroup({ ...defaultGroup, now: clock() });
   return store;
+}
+
+async function hasGroup({ reader }: Driver, groupId: string): Promise<boolean> {
+  return (
+    (await reader.select({ id: chats.id }).from(chats).where(eq(chats.groupId, groupId)).get()) !== undefined
+  );
 }
 
 async function findOrMakeEpoch(driver: Driver): Promise<string> {

@@ -55,7 +55,8 @@ export interface Driver {
 }
 
 /**
- * Opens (or creates) the database file in WAL mode; a write waits up to `patienceMs` for one of another process.
+ * Opens (or creates) the database file in WAL mode; a write waits up to `patienceMs` for one of another process, which
+ * is short because in a server everybody waits with it.
  * `synchronous=FULL` makes every commit survive a power cut: https://sqlite.org/pragma.html#pragma_synchronous
  * @throws Error when the file was written by a newer version of this program
  */
@@ -105,7 +106,9 @@ export function openDatabase(path: string, patienceMs = 1000): Driver {
     foreignVersion,
     async close() {
       await tail;
-      client.run('PRAGMA wal_checkpoint(TRUNCATE)'); // leaves everything in the one file
+      // Leaves everything in the one file, unless somebody else reads: waiting for him would lock out all writers.
+      client.run('PRAGMA busy_timeout = 0');
+      client.run('PRAGMA wal_checkpoint(TRUNCATE)');
       readClient.close();
       client.close();
     },

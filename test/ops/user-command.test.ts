@@ -1,4 +1,5 @@
 // The commands on accounts and invitations, alone and beside a running server; and that two servers share no folder.
+import { Database } from 'bun:sqlite';
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -217,6 +218,27 @@ describe('beside a running server', () => {
     for (const { ok } of await Promise.all(commands)) expect(ok).toBe(true);
     writing = false;
     expect(await writer).toEqual([200]);
+  });
+
+  test('a command that ends while a backup reads for long does not hold up who writes', async () => {
+    await using socket = await TestSocket.announced(server, alice);
+    using backup = new Database(joinPath(server.dataDir, 'chat.db'), { readonly: true });
+    backup.run('BEGIN');
+    expect(backup.query('SELECT count(*) AS people FROM accounts').get()).not.toBeNull();
+    expect((await socket.say('written after the backup began')).data.status_code).toBe(200);
+    let slowestMs = 0;
+    let running = true;
+    const command = json(['invite'], { dataDir: server.dataDir }).finally(() => {
+      running = false;
+    });
+    while (running) {
+      const begun = performance.now();
+      expect((await socket.say('again')).data.status_code).toBe(200);
+      slowestMs = Math.max(slowestMs, performance.now() - begun);
+      await Bun.sleep(5);
+    }
+    expect((await command).ok).toBe(true);
+    expect(slowestMs).toBeLessThan(700);
   });
 
   test('a second server on the folder is refused in one clear line, and may start when the first is killed', async () => {
