@@ -175,12 +175,13 @@ function refuseNewer(client: Database): void {
 
 /** Brings a file up to date, one transaction per migration; forward only. */
 function migrate(client: Database): void {
-  const version = versionOf(client);
   for (const [index, sql] of migrations.entries()) {
-    if (index < version) continue;
-    client.transaction(() => {
+    const migrateOnce = client.transaction(() => {
+      if (versionOf(client) > index) return;
       client.run(sql);
       client.run(`PRAGMA user_version = ${index + 1}`);
-    })();
+    });
+    // A command and a server that begin on a new file at once must not both find it empty.
+    if (versionOf(client) <= index) migrateOnce.immediate();
   }
 }
