@@ -8,10 +8,8 @@ import { createAuditStore } from './audit.ts';
 import { createChatStore } from './chats.ts';
 import { createCodeStore } from './codes.ts';
 import { createMessageStore } from './messages.ts';
-
 import { chats, installation } from './schema.ts';
 import { createSecondFactorStore } from './second-factors.ts';
-
 import { createSessionStore } from './sessions.ts';
 import { type Driver, openDatabase } from './sqlite.ts';
 import type { Emit, Store } from './store.ts';
