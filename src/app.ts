@@ -8,13 +8,17 @@ import type { Sessions } from './accounts/sessions.ts';
 import { mountChats } from './chats/routes.ts';
 import type { ChatService } from './chats/service.ts';
 import type { Env } from './http/endpoint.ts';
+import type { SafetyHeaders } from './http/headers.ts';
 import {
   allowOrigins,
   answerErrors,
   limitBody,
+  limitConcurrency,
+  limitHead,
   limitRequests,
   notFound,
-  plainHeaders,
+  refuseEncodings,
+  sendHeaders,
 } from './http/middleware.ts';
 import type { Limiter } from './infra/limiter.ts';
 import type { Log } from './log.ts';
@@ -34,6 +38,9 @@ export interface AppDeps {
   readonly ops: OpsDeps;
   readonly admin: AdminRoutesDeps;
   readonly limiter: Limiter;
+  /** Requests under way at once may be this many times what http/middleware.ts says. */
+  readonly width: number;
+  readonly headers: SafetyHeaders;
   readonly corsOrigins: '*' | readonly string[];
   readonly log: Log;
 }
@@ -42,7 +49,8 @@ export function createApp(deps: AppDeps): Hono<Env> {
   const app = new Hono<Env>();
   app.onError(answerErrors(deps.log));
   app.notFound(notFound(Object.values(endpoints), deps.log));
-  app.use(plainHeaders, allowOrigins(deps.corsOrigins), limitRequests(deps.limiter), limitBody);
+  app.use(sendHeaders(deps.headers), allowOrigins(deps.corsOrigins), limitHead);
+  app.use(limitRequests(deps.limiter), limitConcurrency(deps.width), refuseEncodings, limitBody);
 
   const authenticate = deps.sessions.authenticate.bind(deps.sessions);
   mountAccounts(app, authenticate, deps);

@@ -142,6 +142,15 @@ export const variables = {
     meaning:
       'domains that addresses of new accounts and changed addresses must be of, a comma list; unset: all',
   },
+  HSTS_SECONDS: {
+    schema: z.coerce
+      .number('expected a number of seconds')
+      .int('expected a whole number of seconds')
+      .min(0, 'expected 0 or more seconds'),
+    default: '0',
+    meaning:
+      'how long browsers shall insist on https (`Strict-Transport-Security`); 0 says nothing, and clients may speak plain HTTP',
+  },
   RATE_LIMITS: {
     schema: z.enum(['on', 'off'], 'expected on or off').transform((value) => value === 'on'),
     default: 'on',

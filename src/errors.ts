@@ -9,10 +9,12 @@ export type ErrorCode =
   | 'method_not_allowed'
   | 'conflict'
   | 'too_large'
+  | 'uri_too_long'
   | 'unsupported_type'
   | 'unprocessable'
   | 'upgrade_required'
   | 'rate_limited'
+  | 'headers_too_large'
   | 'internal'
   | 'unavailable';
 
@@ -24,19 +26,34 @@ export const statusOf = {
   method_not_allowed: 405,
   conflict: 409,
   too_large: 413,
+  uri_too_long: 414,
   unsupported_type: 415,
   unprocessable: 422,
   upgrade_required: 426,
   rate_limited: 429,
+  headers_too_large: 431,
   internal: 500,
   unavailable: 503,
 } as const satisfies Record<ErrorCode, number>;
 
 export type ErrorStatus = (typeof statusOf)[ErrorCode];
 
+/** Where a key stands with one of the rate limits. */
+export interface Standing {
+  readonly rule: string;
+  /** What the key may use in a window. */
+  readonly quota: number;
+  readonly windowSeconds: number;
+  readonly remaining: number;
+  /** ms until there is more. */
+  readonly resetMs: number;
+}
+
 interface ErrorDetails {
   /** Sent as `Retry-After`, rounded up to whole seconds. */
   retryAfterMs?: number;
+  /** The limit that was met, told in the `RateLimit` field. */
+  standing?: Standing;
   /** Merged into the JSON answer beside `message`. */
   body?: Record<string, unknown>;
 }
@@ -57,9 +74,12 @@ export class AppError extends Error {
 }
 
 /** A refusal for going too fast; `retryAfterMs` until it may be tried again. */
-export function tooFast(retryAfterMs: number): AppError {
+export function tooFast(retryAfterMs: number, standing?: Standing): AppError {
   const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000));
-  return new AppError('rate_limited', `Too many requests. Try again in ${seconds} s.`, { retryAfterMs });
+  return new AppError('rate_limited', `Too many requests. Try again in ${seconds} s.`, {
+    retryAfterMs,
+    ...(standing ? { standing } : {}),
+  });
 }
 
 /**

@@ -16,11 +16,13 @@ import { isSocketPath } from './gateway/admission.ts';
 import type { Connection } from './gateway/connection.ts';
 import { Gateway } from './gateway/gateway.ts';
 import { clientAddress } from './http/address.ts';
-import { refuse } from './http/middleware.ts';
+import { type SafetyHeaders, safetyHeaders } from './http/headers.ts';
+import { assertHeadFits, refuse } from './http/middleware.ts';
 import { type Bus, createBus } from './infra/bus.ts';
 import { readOrMakeKey } from './infra/keyfile.ts';
 import { createLimiter, wide } from './infra/limiter.ts';
 import { createMailer } from './infra/mailer.ts';
+import { networkOf } from './infra/network.ts';
 import type { Log } from './log.ts';
 import { MessageService } from './messages/service.ts';
 import { createAudit } from './ops/admin/audit.ts';
@@ -78,7 +80,12 @@ export async function startServer({
     emit: bus.emit,
     clock,
   });
-  const { app, gateway, sessions, mailer, backups } = assemble({ config, log, command, clock }, store, bus);
+  const headers = safetyHeaders(config.CORS_ORIGINS, config.HSTS_SECONDS);
+  const { app, gateway, sessions, mailer, backups } = assemble(
+    { config, log, command, clock, headers },
+    store,
+    bus,
+  );
 
   const server: Server<Connection> = Bun.serve({
     port: config.PORT,
@@ -91,13 +98,19 @@ export async function startServer({
     fetch: async (request, self) => {
       // The address is made of the Host header, which may be missing (HTTP/1.0) or nonsense.
       const url = URL.parse(request.url);
-      if (!url) return refuse(new AppError('invalid', 'The Host header is missing or not valid.'), log);
+      if (!url)
+        return refuse(new AppError('invalid', 'The Host header is missing or not valid.'), log, headers);
       const peer = self.requestIP(request)?.address ?? 'unknown';
       const address = clientAddress(peer, request.headers.get('x-forwarded-for'), config.TRUST_PROXY);
       if (!isSocketPath(url.pathname)) return app.fetch(request, { address });
-      return gateway.upgrade(request, self, address).catch((error: unknown) => refuse(error, log));
+      try {
+        assertHeadFits(request);
+        return await gateway.upgrade(request, self, networkOf(address));
+      } catch (error) {
+        return refuse(error, log, headers);
+      }
     },
-    error: (error) => refuse(error, log),
+    error: (error) => refuse(error, log, headers),
   });
   gateway.use(server);
   const stopWatch = watchForeignWrites({ store, announced: () => gateway.announced(), emit: bus.emit, log });
@@ -127,7 +140,7 @@ export async function startServer({
 
 /** Makes the parts and hands each what it uses. */
 function assemble(
-  { config, log, command, clock }: Required<ServerOptions>,
+  { config, log, command, clock, headers }: Required<ServerOptions> & { headers: SafetyHeaders },
   store: Store & AdminStore,
   bus: Bus<StoreEvent>,
 ) {
@@ -186,6 +199,8 @@ function assemble(
     ops: { guard, version, startedAt: clock(), clock, backups },
     admin: { guard, service: new AdminService({ store, audit, clock }), store },
     limiter,
+    width,
+    headers,
     corsOrigins: config.CORS_ORIGINS,
     log,
   });
@@ -198,7 +213,7 @@ function assemble(
     bus,
     limiter,
     width,
-    allowedOrigins: config.CORS_ORIGINS,
+    origins: { allowed: config.CORS_ORIGINS, publicHostname: config.PUBLIC_URL?.hostname ?? null },
     clock,
     log,
   });

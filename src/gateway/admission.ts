@@ -1,4 +1,5 @@
 // Which sockets are let in: allowed origins, a bounded number of them, the longest silent unannounced closed first.
+import { isIP } from 'node:net';
 import { AppError, closeCodes } from '../errors.ts';
 import { limits } from '../protocol/entities.ts';
 import type { Origin, Socket } from './connection.ts';
@@ -18,19 +19,35 @@ export function readClientId(path: string): string {
   return clientId;
 }
 
+/** Which pages may open sockets. */
+export interface OriginRules {
+  readonly allowed: '*' | readonly string[];
+  /** Of PUBLIC_URL; null when that is not set. */
+  readonly publicHostname: string | null;
+}
+
 /**
  * A page of another site must not open a socket with what this browser knows. Native clients send no Origin; pages that
  * this server serves itself have its own host as theirs.
+ * @see https://owasp.org/www-community/attacks/csrf, RFC 6455 10.2
  */
-export function isAllowedOrigin(
-  origin: string | null,
-  host: string | null,
-  allowed: '*' | readonly string[],
-): boolean {
+export function isAllowedOrigin(headers: Headers, { allowed, publicHostname }: OriginRules): boolean {
+  const origin = headers.get('origin');
   if (origin === null || allowed === '*') return true;
-  if (!URL.canParse(origin)) return false;
-  const url = new URL(origin);
-  return allowed.includes(url.origin) || url.host === host?.toLowerCase();
+  const url = URL.parse(origin);
+  if (!url) return false;
+  if (allowed.includes(url.origin)) return true;
+  return url.host === headers.get('host')?.toLowerCase() && isOwnHostname(url.hostname, publicHostname);
+}
+
+/**
+ * Whether a Host may be this server's own. A page can make a name of its own resolve to our address (DNS rebinding), and
+ * is then of the same host as the server it reaches: where the public name is known, no other name is believed.
+ * Addresses and localhost cannot be made to point here.
+ */
+function isOwnHostname(hostname: string, publicHostname: string | null): boolean {
+  if (publicHostname === null || hostname === publicHostname || hostname === 'localhost') return true;
+  return isIP(hostname.replace(/^\[|\]$/g, '')) !== 0;
 }
 
 export class Admission {

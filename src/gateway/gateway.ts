@@ -3,26 +3,27 @@ import type { Server, WebSocketHandler } from 'bun';
 import type { Actor, Credentials } from '../actor.ts';
 import { AppError, closeCodes, tooFast } from '../errors.ts';
 import type { Bus } from '../infra/bus.ts';
-import { Bucket, type Limiter } from '../infra/limiter.ts';
+import type { Limiter } from '../infra/limiter.ts';
 import type { Log } from '../log.ts';
 import type { MessageService } from '../messages/service.ts';
 import { type ChatView, chatIdFor, chatsOnWire, messageFields, wireTime } from '../protocol/entities.ts';
 import {
   type AnnounceRequest,
   clientEvents,
-  envelope,
   type MarkRequest,
   type ResumeRequest,
   type SendRequest,
 } from '../protocol/socket.ts';
 import type { StoreEvent } from '../store/store.ts';
-import { Admission, isAllowedOrigin, readClientId } from './admission.ts';
+import { Admission, isAllowedOrigin, type OriginRules, readClientId } from './admission.ts';
 import { CatchUp, endsOfText, endsToText, type Positions, readCursors } from './catchup.ts';
 import { commands, type Handlers, isClientEvent, notAnnounced, type Reply } from './commands.ts';
 import type { Connection, Socket } from './connection.ts';
 import { Fanout } from './fanout.ts';
-import { backlogLimit, frameRate, goodbyeMs, messageRate, socketLimits, strikeLimit } from './limits.ts';
+import { acknowledgement, invalidFields, type Question, readQuestion, unreadable } from './frames.ts';
+import { backlogLimit, goodbyeMs, socketLimits, strikeLimit } from './limits.ts';
 import { deviceOf, Presence } from './presence.ts';
+import { Rates } from './rates.ts';
 import { push, Replies } from './replies.ts';
 
 export interface GatewayDeps {
@@ -33,9 +34,9 @@ export interface GatewayDeps {
   readonly epoch: string;
   readonly bus: Bus<StoreEvent>;
   readonly limiter: Limiter;
-  /** Rates and sockets per address may be this many times what gateway/limits.ts says. */
+  /** Rates and sockets per address may be this many times what gateway/rates.ts and limits.ts say. */
   readonly width: number;
-  readonly allowedOrigins: '*' | readonly string[];
+  readonly origins: OriginRules;
   readonly clock: () => number;
   readonly log: Log;
 }
@@ -46,8 +47,7 @@ export class Gateway implements Handlers {
   readonly #fanout = new Fanout(this.#presence, this.#replies);
   readonly #admission: Admission;
   readonly #catchUp: CatchUp;
-  readonly #frames: Bucket;
-  readonly #messages: Bucket;
+  readonly #rates: Rates;
   /** Counts what was told to sockets, so that an announce can see whether what it read has changed meanwhile. */
   #told = 0;
   #sharedEnds = '';
@@ -56,8 +56,7 @@ export class Gateway implements Handlers {
   constructor(private readonly deps: GatewayDeps) {
     this.#admission = new Admission(deps.width, deps.clock);
     this.#catchUp = new CatchUp(deps.messages);
-    this.#frames = new Bucket(frameRate, deps.clock, deps.width);
-    this.#messages = new Bucket(messageRate, deps.clock, deps.width);
+    this.#rates = new Rates(deps.clock, deps.width);
     deps.bus.subscribe((event) => {
       this.#told += 1;
       this.#fanout.storeEvent(event);
@@ -73,6 +72,7 @@ export class Gateway implements Handlers {
     perMessageDeflate: false,
     open: (socket) => this.#admission.opened(socket),
     message: (socket, frame) => this.#receive(socket, frame),
+    ping: (socket) => void this.#isFlooding(socket), // Bun answers it; a flood of them is one all the same
     close: (socket) => {
       this.#presence.detach(socket);
       this.#admission.closed(socket);
@@ -92,17 +92,16 @@ export class Gateway implements Handlers {
    * Answers a request for `/ws` or `/ws/{client_id}`: undefined when it became a socket.
    * @throws AppError `upgrade_required`, `forbidden` for a foreign origin, `rate_limited`, `not_found`
    */
-  async upgrade(request: Request, server: Server<Connection>, address: string): Promise<undefined> {
+  async upgrade(request: Request, server: Server<Connection>, network: string): Promise<undefined> {
     const clientId = readClientId(new URL(request.url).pathname);
     if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket') {
       throw new AppError('upgrade_required', 'Connect to this path with a WebSocket.');
     }
-    const { headers } = request;
-    if (!isAllowedOrigin(headers.get('origin'), headers.get('host'), this.deps.allowedOrigins)) {
+    if (!isAllowedOrigin(request.headers, this.deps.origins)) {
       throw new AppError('forbidden', 'Pages of this origin may not connect.');
     }
-    await this.deps.limiter.consume('upgradeByAddress', address);
-    const origin = this.#admission.check(address);
+    await this.deps.limiter.consume('upgradeByAddress', network);
+    const origin = this.#admission.check(network);
     const data = {
       origin,
       clientId,
@@ -125,8 +124,13 @@ export class Gateway implements Handlers {
     const { UID: uid, TOKEN: token, EPOCH, CURSORS } = request;
     const { epoch } = this.deps;
     let cursors = readCursors(uid, EPOCH === epoch && CURSORS ? CURSORS : {});
+    let isCounted = false;
+    const count = () => {
+      if (!isCounted) this.#rates.spend('announce', uid);
+      isCounted = true;
+    };
     await this.#catchUp.untilDone(socket, async () => {
-      const { actor, chats, ends, page } = await this.#look({ uid, token }, cursors);
+      const { actor, chats, ends, page } = await this.#look({ uid, token }, cursors, count);
       if (socket.readyState !== WebSocket.OPEN) return true;
       // One that is announced already gets nothing live until it has what came before.
       if (!page.last) this.#presence.detach(socket);
@@ -151,13 +155,14 @@ export class Gateway implements Handlers {
   }
 
   /** Who asks, the chats, and what is missing of them, all as of one moment. */
-  async #look(credentials: Credentials, cursors: Positions) {
+  async #look(credentials: Credentials, cursors: Positions, count: () => void) {
     for (;;) {
       const told = this.#told;
       const actor = await this.deps.authenticate(credentials);
       if (!actor?.verified) {
         throw new AppError('unauthenticated', 'UID and TOKEN do not match. Log in again.');
       }
+      count(); // not before the token is known to be good: nobody may use up what is another's
       const chats = await this.deps.listChats(actor);
       const ends = new Map(chats.map(({ ref, lastSeq }) => [chatIdFor(actor.uid, ref), lastSeq]));
       const page = await this.#catchUp.nextPage(actor, cursors, ends);
@@ -172,8 +177,7 @@ export class Gateway implements Handlers {
     if (request.SENDER_ID != null && request.SENDER_ID !== actor.uid) {
       throw new AppError('forbidden', 'SENDER_ID is not the account of this connection.');
     }
-    const waitMs = this.#messages.take(actor.uid);
-    if (waitMs > 0) throw tooFast(waitMs);
+    this.#rates.spend('message', actor.uid);
     const { GROUP_ID: groupId, MESSAGE: text, CLIENT_MESSAGE_ID: clientMessageId = null } = request;
     const from = deviceOf(socket);
     let fields = ''; // the JSON of the message, made once for the sender and everybody else
@@ -202,6 +206,7 @@ export class Gateway implements Handlers {
     const { actor, ends } = socket.data;
     const { epoch } = this.deps;
     if (!actor) throw notAnnounced();
+    this.#rates.spend('resume', actor.uid);
     if (EPOCH !== epoch) return reply({ message: 'Load the chats anew.', EPOCH: epoch, RESET: true });
     socket.data.ends = null;
     const known = endsOfText(ends ?? '[]');
@@ -224,6 +229,7 @@ export class Gateway implements Handlers {
   ): Promise<void> {
     const { actor } = socket.data;
     if (!actor) throw notAnnounced();
+    this.#rates.spend('mark', actor.uid);
     const mark = await this.deps.markRead(actor, String(groupId), MESSAGE_ID);
     reply({ GROUP_ID: groupId, MESSAGE_ID: mark });
     this.#fanout.readMark(actor.uid, String(groupId), mark, deviceOf(socket));
@@ -261,7 +267,7 @@ export class Gateway implements Handlers {
   /** Counted before the frame is parsed: refusing must cost less than flooding. */
   #isFlooding(socket: Socket): boolean {
     const { actor, origin } = socket.data;
-    const waitMs = this.#frames.take(actor?.uid ?? origin.address);
+    const waitMs = this.#rates.take('frame', actor?.uid ?? origin.address);
     if (waitMs === 0) {
       socket.data.strikes = 0;
       return false;
@@ -346,36 +352,4 @@ export class Gateway implements Handlers {
       socket.close(closeCodes.crowdedOut, 'Crowded out by newer connections of this account.');
     }
   }
-}
-
-/** The JSON of a reply to a sender, GROUP_ID spelled as it was sent. */
-function acknowledgement(groupId: string | number, fields: string, duplicate: boolean): string {
-  const repeated = duplicate ? '"DUPLICATE":true,' : '';
-  return `{"status_code":200,${repeated}${fields},"GROUP_ID":${JSON.stringify(groupId)}}`;
-}
-
-/** A frame as it was understood. */
-interface Question {
-  readonly event: string;
-  readonly id?: string | number | null | undefined;
-  readonly data: Record<string, unknown>;
-}
-
-const unreadable: Question = { event: 'error', data: {} };
-
-function readQuestion(frame: string): Question | null {
-  try {
-    const { event, id, data } = envelope.parse(JSON.parse(frame));
-    return { event, id, data: data ?? {} };
-  } catch {
-    return null; // not JSON, or not an envelope: the same to whoever sent it
-  }
-}
-
-function invalidFields(
-  issue: { path: PropertyKey[]; message: string } | undefined,
-  status: 400 | 401,
-): AppError {
-  const message = `${String(issue?.path[0] ?? 'data')} ${issue?.message ?? 'is not valid'}.`;
-  return new AppError(status === 401 ? 'unauthenticated' : 'invalid', message);
 }

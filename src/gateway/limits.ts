@@ -7,9 +7,6 @@ export const backlogLimit = 100;
 export const strikeLimit = 100;
 /** How long close frames have to arrive, and what is on its way to be read, before connections are torn down. */
 export const goodbyeMs = 250;
-/** Frames and messages per second; the first is counted before a frame is parsed. */
-export const frameRate = { perSecond: 50, burst: 200 } as const;
-export const messageRate = { perSecond: 10, burst: 50 } as const;
 
 export const catchUpLimits = {
   /** Announces and resumes looked up at once. */

@@ -3,14 +3,20 @@ import type { Context, Hono } from 'hono';
 import type { z } from 'zod';
 import type { Actor, Credentials } from '../actor.ts';
 import { AppError, withStatus } from '../errors.ts';
-import type { Endpoint } from '../protocol/endpoint.ts';
+import type { Limiter, RuleName } from '../infra/limiter.ts';
+import type { Endpoint, Kind } from '../protocol/endpoint.ts';
 import { secret, uid } from '../protocol/fields.ts';
+import { readJson } from '../protocol/json.ts';
+import { spend } from './rate-limits.ts';
 
 /** What the server passes along with each request. */
 export interface Env {
   Bindings: {
     /** The client's address, see http/address.ts. */
     address: string;
+  };
+  Variables: {
+    readonly limiter: Limiter;
   };
 }
 
@@ -47,6 +53,7 @@ export function mount<E extends Endpoint>(
     const body = endpoint.method === 'GET' ? {} : await readBody(context, endpoint);
     const credentials = endpoint.credentials === 'none' ? null : readCredentials(context, body, endpoint);
     const actor = credentials && (await authenticateOrThrow(credentials, endpoint, authenticate));
+    await countRequest(context, endpoint, actor);
     const fields = readFields(body, endpoint);
     const answer = await handler({
       fields: fields as z.output<E['request']>,
@@ -62,6 +69,21 @@ export function mount<E extends Endpoint>(
   });
 }
 
+const ruleOf: Record<Kind, RuleName> = {
+  history: 'historyByAccount',
+  read: 'readByAccount',
+  write: 'writeByAccount',
+  picture: 'pictureByAddress',
+};
+
+/** Counted once it is known who asks, so that nobody can use up what is somebody else's. */
+async function countRequest(context: Context<Env>, endpoint: Endpoint, actor: Actor | null): Promise<void> {
+  const kind = endpoint.kind ?? (actor ? 'write' : null);
+  if (!kind) return;
+  const key = actor ? String(actor.uid) : context.env.address;
+  await spend(context, context.get('limiter'), ruleOf[kind], key);
+}
+
 /** The body as an object; an empty one counts as `{}`. */
 export async function readBody(
   context: Context<Env>,
@@ -73,19 +95,11 @@ export async function readBody(
   }
   const text = await context.req.text();
   if (text.trim() === '') return {};
-  const body = parseJson(text);
+  const body = readJson(text);
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw withStatus(refusals.unreadable, 'The body is not a JSON object.');
   }
   return body as Record<string, unknown>;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null; // not JSON, which the caller answers like any other thing that is not an object
-  }
 }
 
 /** UID with COOKIE or TOKEN in the body, as the seed has them, or a bearer token. */

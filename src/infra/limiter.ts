@@ -1,10 +1,18 @@
-// Rate limits: named rules for requests, a synchronous bucket for frames, a gate for work that is dear.
+// Rate limits: named rules for requests, a synchronous bucket for frames, bounds on what is under way at once.
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
-import { AppError, tooFast } from '../errors.ts';
+import { AppError, type Standing, tooFast } from '../errors.ts';
+import { networkOf } from './network.ts';
 
-/** How many points a key may use in a window; what the key is stands in the name. */
+/**
+ * How many points a key may use in a window of so many seconds; what the key is stands in the name. Addresses count by
+ * their network.
+ */
 const rules = {
   requestByAddress: { points: 1200, duration: 60 },
+  pictureByAddress: { points: 600, duration: 60 },
+  historyByAccount: { points: 240, duration: 60 },
+  readByAccount: { points: 240, duration: 60 },
+  writeByAccount: { points: 120, duration: 60 },
   signUpByAddress: { points: 20, duration: 3600 },
   loginByAddress: { points: 100, duration: 300 },
   loginByAddressAndEmail: { points: 10, duration: 300 },
@@ -18,8 +26,12 @@ const rules = {
 export type RuleName = keyof typeof rules;
 
 export interface Limiter {
-  /** @throws AppError `rate_limited` with the time to wait */
-  consume(rule: RuleName, key: string): Promise<void>;
+  /**
+   * Uses one point of a key: an account's number, or something that begins with an address.
+   * @returns where the key then stands
+   * @throws AppError `rate_limited` with the time to wait
+   */
+  consume(rule: RuleName, key: string): Promise<Standing>;
   /** Forgets what a key used. */
   reset(rule: RuleName, key: string): Promise<void>;
 }
@@ -37,16 +49,29 @@ export function createLimiter(width = 1): Limiter {
   ) as Record<RuleName, RateLimiterMemory>;
   return {
     async consume(rule, key) {
+      const stands = (result: RateLimiterRes): Standing => ({
+        rule,
+        quota: limiters[rule].points,
+        windowSeconds: rules[rule].duration,
+        remaining: result.remainingPoints,
+        resetMs: result.msBeforeNext,
+      });
       try {
-        await limiters[rule].consume(key);
+        return stands(await limiters[rule].consume(byNetwork(key)));
       } catch (refusal) {
-        throw refusal instanceof RateLimiterRes ? tooFast(refusal.msBeforeNext) : refusal;
+        throw refusal instanceof RateLimiterRes ? tooFast(refusal.msBeforeNext, stands(refusal)) : refusal;
       }
     },
     async reset(rule, key) {
-      await limiters[rule].delete(key);
+      await limiters[rule].delete(byNetwork(key));
     },
   };
+}
+
+/** Here, so that no caller can forget it: who has one IPv6 address has 2^64 of them. */
+function byNetwork(key: string): string {
+  const [address = '', ...rest] = key.split(' ');
+  return [networkOf(address), ...rest].join(' ');
 }
 
 /**
@@ -79,6 +104,34 @@ export class Bucket {
   #forgetFull(now: number): void {
     this.#forgotAt = now;
     for (const [key, allowedAt] of this.#allowedAt) if (allowedAt <= now) this.#allowedAt.delete(key);
+  }
+}
+
+/** Bounds what is under way at once: `perKey` for one key, `inAll` for everybody. */
+export class InFlight {
+  readonly #underWay = new Map<string, number>();
+  #all = 0;
+
+  constructor(
+    private readonly perKey: number,
+    private readonly inAll: number,
+  ) {}
+
+  /**
+   * Counts one in; what is returned counts it out.
+   * @throws AppError `rate_limited` when as much is under way as may be
+   */
+  enter(key: string): () => void {
+    const underWay = this.#underWay.get(key) ?? 0;
+    if (underWay >= this.perKey || this.#all >= this.inAll) throw tooFast(1000);
+    this.#underWay.set(key, underWay + 1);
+    this.#all += 1;
+    return () => {
+      this.#all -= 1;
+      const left = (this.#underWay.get(key) ?? 1) - 1;
+      if (left === 0) this.#underWay.delete(key);
+      else this.#underWay.set(key, left);
+    };
   }
 }
 

@@ -3,6 +3,9 @@ import { z } from 'zod';
 
 export type Method = 'GET' | 'POST' | 'PATCH';
 
+/** What a request counts as: towards a limit of its account, or of its address where no account asks. */
+export type Kind = 'history' | 'read' | 'write' | 'picture';
+
 /** What a request gets that fails before its rules are looked at; `null` where that cannot happen. */
 export interface Refusals {
   /** The body is not a JSON object. */
@@ -22,10 +25,12 @@ export interface Endpoint {
   readonly path: string;
   /** `session`: UID with COOKIE or TOKEN, or Bearer; `cookie`: UID with COOKIE, or Bearer; `key`: the admin key. */
   readonly credentials: 'none' | 'session' | 'cookie' | 'key';
+  /** `write` where nothing is said and an account asks. */
+  readonly kind?: Kind;
   readonly request: z.ZodType;
   /** The 200 answer. */
   readonly response: z.ZodType;
-  /** Every status the endpoint answers with by its own rules (besides 413, 415 and 429, which any may). */
+  /** Every status the endpoint answers with by its own rules (besides 413, 414, 415, 429 and 431, which any may). */
   readonly statuses: readonly number[];
   readonly refusals: Refusals;
 }

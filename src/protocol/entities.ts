@@ -30,6 +30,12 @@ export const limits = {
   frameBytes: 64 * 1024,
   /** Largest HTTP request body. */
   bodyBytes: 64 * 1024,
+  /** Deepest nesting of arrays and objects in a body or frame; ours has three levels. */
+  jsonDepth: 32,
+  /** Longest address of a request with its query, in characters. */
+  urlLength: 2048,
+  /** Most that the names and values of a request's header fields may have, in bytes. */
+  headerBytes: 8 * 1024,
 } as const;
 
 export const maxUid = 9_999_999_999;

@@ -29,6 +29,7 @@ export const chatEndpoints = {
     method: 'POST',
     path: '/get_all_chats',
     credentials: 'session',
+    kind: 'read',
     request: nothing,
     response: z.object({ message, chats: chatList }),
     statuses: [200, 403, 404],
@@ -38,6 +39,7 @@ export const chatEndpoints = {
     method: 'POST',
     path: '/get_old_messages',
     credentials: 'session',
+    kind: 'history',
     request: z.object({
       GROUP_ID: field.chatId.nullish(),
       BEFORE: field.position.nullish(),

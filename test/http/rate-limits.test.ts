@@ -21,7 +21,7 @@ afterAll(() => server.stop());
 
 function newAddress(): Record<string, string> {
   count += 1;
-  return { 'x-forwarded-for': `203.0.113.${count}` };
+  return { 'x-forwarded-for': `100.64.${count >> 8}.${count & 255}` };
 }
 
 /** Asks until it is refused for its speed; returns how many passed, and the refusal. */
@@ -145,5 +145,79 @@ describe('secrets that are tried', () => {
     const { passed, refusal } = await untilRefused(guess);
     expect(passed).toBe(20);
     expect(retryAfter(refusal)).toBeWithin(3000, 3601);
+  });
+});
+
+describe('what an account may ask for', () => {
+  const kinds = [
+    ['readByAccount', 240, 'listChats', {}],
+    ['historyByAccount', 240, 'oldMessages', {}],
+    ['writeByAccount', 120, 'leaveGroup', { GROUP_ID: '7777777777777' }],
+  ] as const;
+
+  test.each(kinds)(
+    '%s: %d a minute from wherever, and another account has its own',
+    async (rule, quota, name, fields) => {
+      const person = await join(server, `Limited${'abc'[kinds.findIndex(([one]) => one === rule)]}`);
+      const other = alice;
+      const ask = (who: Person) => call(server, name, { ...credentials(who), ...fields }, newAddress());
+      const first = await ask(person);
+      expect(first.headers.get('ratelimit-policy')).toBe(
+        `"requestByAddress";q=1200;w=60, "${rule}";q=${quota};w=60`,
+      );
+      expect(first.headers.get('ratelimit')).toMatch(
+        new RegExp(`^"requestByAddress";r=1199;t=60, "${rule}";r=\\d+;t=\\d+$`),
+      );
+      const { passed, refusal } = await untilRefused(() => ask(person), quota);
+      expect(passed).toBeWithin(quota - 5, quota);
+      expect(retryAfter(refusal)).toBeWithin(1, 61);
+      expect(refusal.headers.get('ratelimit-policy')).toBe(`"${rule}";q=${quota};w=60`);
+      expect(refusal.headers.get('ratelimit')).toMatch(new RegExp(`^"${rule}";r=0;t=\\d+$`));
+      expect((await ask(other)).status).not.toBe(429);
+    },
+  );
+
+  test('who has no session uses up nobody else\u2019s', async () => {
+    const bob = await join(server, 'Bob');
+    for (let tries = 0; tries < 130; tries += 1) {
+      const sent = { UID: bob.uid, COOKIE: 'wrong', GROUP_ID: '7777777777777' };
+      expect((await call(server, 'leaveGroup', sent, newAddress())).status).toBe(401);
+    }
+    const right = { ...credentials(bob), GROUP_ID: '7777777777777' };
+    expect((await call(server, 'leaveGroup', right)).status).toBe(404);
+  });
+
+  test('pictures are counted by address', async () => {
+    const headers = newAddress();
+    const ask = () => server.get(`/get_profile_pic_link/${alice.uid}`, headers);
+    const { passed, refusal } = await untilRefused(ask, 600);
+    expect(passed).toBe(600);
+    expect(refusal.headers.get('ratelimit-policy')).toBe('"pictureByAddress";q=600;w=60');
+    expect((await server.get(`/get_profile_pic_link/${alice.uid}`, newAddress())).status).toBe(200);
+  });
+});
+
+describe('IPv6', () => {
+  test('counts by /64: in requests, sign-ups and logins', async () => {
+    const inOne = (host: number) => ({ 'x-forwarded-for': `2001:db8:1:2::${host.toString(16)}` });
+    let turn = 0;
+    const signUp = () => call(server, 'signUp', signUpBody('Six', { PASSWORD: 'password' }), inOne(turn++));
+    expect((await untilRefused(signUp)).passed).toBe(20);
+    const bad = signUpBody('Six', { PASSWORD: 'password' });
+    expect((await call(server, 'signUp', bad, { 'x-forwarded-for': '2001:db8:1:3::1' })).status).toBe(400);
+    const log = () => login('wrong password', inOne(turn++), 'six@example.test');
+    expect((await untilRefused(log)).passed).toBe(10);
+    const { headers } = await server.get('/uptime', inOne(turn));
+    expect(Number(/r=(\d+)/.exec(headers.get('ratelimit') ?? '')?.[1])).toBe(1200 - 33);
+  });
+
+  test('in IPv4 clothes is IPv4', async () => {
+    const spellings = ['::ffff:198.51.100.77', '198.51.100.77', '::FFFF:c633:644d', '198.51.100.77:4711'];
+    const left: number[] = [];
+    for (const address of spellings) {
+      const { headers } = await server.get('/uptime', { 'x-forwarded-for': address });
+      left.push(Number(/r=(\d+)/.exec(headers.get('ratelimit') ?? '')?.[1]));
+    }
+    expect(left).toEqual([1199, 1198, 1197, 1196]);
   });
 });

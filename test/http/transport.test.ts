@@ -1,8 +1,8 @@
 // What every request meets before its endpoint: paths, methods, sizes, types, CORS, proxies.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { connect } from 'node:net';
 import { endpoints } from '../../src/protocol/http.ts';
 import { call, credentials, join, type Person, signUpBody } from '../support/people.ts';
+import { exchangeLines, statusIn } from '../support/raw.ts';
 import { TestServer, withServer } from '../support/server.ts';
 
 let server: TestServer;
@@ -14,28 +14,8 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-/** Sends these bytes and returns everything that comes back until the server closes or has answered in full. */
-function raw(text: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const { hostname, port } = server.running.url;
-    let heard = '';
-    const socket = connect(Number(port), hostname, () => socket.write(text));
-    socket.setEncoding('utf8').on('data', (part) => {
-      heard += part;
-      const length = /content-length: (\d+)/i.exec(heard)?.[1];
-      const end = heard.indexOf('\r\n\r\n');
-      if (length && end >= 0 && Buffer.byteLength(heard) >= end + 4 + Number(length)) socket.end();
-    });
-    socket.on('close', () => resolve(heard)).on('error', reject);
-  });
-}
-
 function post(path: string, headers: string[], body: string): Promise<string> {
-  return raw(`${[`POST ${path} HTTP/1.1`, 'Host: chat.test', ...headers].join('\r\n')}\r\n\r\n${body}`);
-}
-
-function statusIn(answer: string): number {
-  return Number(/^HTTP\/1\.1 (\d+)/.exec(answer)?.[1]);
+  return exchangeLines(server, `POST ${path} HTTP/1.1`, headers, body);
 }
 
 describe('paths and methods', () => {

@@ -1,6 +1,7 @@
 // Getting a socket: both paths, before any login, and from which pages.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { join, type Person } from '../support/people.ts';
+import { exchangeLines, statusIn } from '../support/raw.ts';
 import { TestServer, withServer } from '../support/server.ts';
 import { RawSocket, TestSocket } from '../support/socket.ts';
 
@@ -68,6 +69,13 @@ describe('with a list of origins', () => {
           'http://chat.example',
           'https://chat.example.evil.example',
           'https://chat.example:8443',
+          'https://sub.chat.example',
+          'https://chat.example@evil.example',
+          'https://chat.example.',
+          'https://chat.example, https://evil.example',
+          'https://evil.example https://chat.example',
+          'file://',
+          '',
           'http://localhost:3001',
           'null',
           'nonsense',
@@ -104,5 +112,71 @@ describe('with a list of origins', () => {
         own.socket.raw.destroy();
       },
       { env: { PUBLIC_URL: 'https://chat.example/app' } },
+    ));
+
+  test('upper case and names of other scripts are the same origins', () =>
+    withServer(
+      async (server) => {
+        const listed = ['https://CHAT.example', 'HTTPS://чат.example', new URL('https://чат.example').origin];
+        for (const origin of listed.filter((one) => !/[^\u0020-\u007e]/.test(one))) {
+          const { status, socket } = await RawSocket.open(server, '/ws', { Origin: origin });
+          expect([origin, status]).toEqual([origin, 101]);
+          socket.raw.destroy();
+        }
+      },
+      { env: { CORS_ORIGINS: 'https://chat.example, https://чат.example' } },
+    ));
+
+  test('of two Origin fields none is believed', () =>
+    withServer(
+      async (server) => {
+        for (const origins of [
+          ['https://chat.example', 'https://evil.example'],
+          ['https://evil.example', 'https://chat.example'],
+        ]) {
+          const lines = ['Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13'];
+          const keyed = [...lines, 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='];
+          const asked = [...keyed, ...origins.map((origin) => `Origin: ${origin}`)];
+          expect(statusIn(await exchangeLines(server, 'GET /ws HTTP/1.1', asked))).toBe(403);
+        }
+      },
+      { env },
+    ));
+
+  test('behind a proxy that passes the Host on, its pages are the own ones', () =>
+    withServer(
+      async (server) => {
+        const headers = { Host: 'chat.example', Origin: 'https://chat.example' };
+        const { status, socket } = await RawSocket.open(server, '/ws', headers);
+        expect(status).toBe(101);
+        socket.raw.destroy();
+      },
+      { env: { CORS_ORIGINS: 'https://other.example', PUBLIC_URL: 'https://chat.example' } },
+    ));
+
+  test('a name that was made to point here is nobody\u2019s own once PUBLIC_URL says which one is', () =>
+    withServer(
+      async (server) => {
+        const { port } = new URL(server.url);
+        const own = (host: string) => RawSocket.open(server, '/ws', { Host: host, Origin: `http://${host}` });
+        for (const host of [
+          `evil.example:${port}`,
+          'evil.example',
+          'chat.example.evil.example',
+          'localhost.evil.example',
+        ])
+          expect([host, (await own(host)).status]).toEqual([host, 403]);
+        for (const host of [
+          `127.0.0.1:${port}`,
+          `localhost:${port}`,
+          `[::1]:${port}`,
+          `chat.example:${port}`,
+        ]) {
+          const { status, socket } = await own(host);
+          expect([host, status]).toEqual([host, 101]);
+          socket.raw.destroy();
+        }
+      },
+      { env: { PUBLIC_URL: 'https://chat.example' } },
     ));
 });

@@ -130,3 +130,117 @@ test('a person may have fifty sockets, and with one more the oldest goes', () =>
     expect((await his.say('and I am still here')).data.status_code).toBe(200);
     for (const socket of sockets) socket.raw.terminate();
   }));
+
+describe('what costs more than a frame', () => {
+  const now = { RATE_LIMITS: 'on' };
+
+  test(
+    'announces, resumes and read marks have limits of their own, per account, and say 429',
+    () =>
+      withServer(
+        async (server) => {
+          const [alice, bob] = [await join(server, 'Alice'), await join(server, 'Bob')];
+          const announce = { UID: alice.uid, TOKEN: alice.token };
+          for (const [event, most, data] of [
+            ['get_all_messages', 200, announce],
+            ['resume', 100, { EPOCH: 'another', CURSORS: {} }],
+            ['mark_read', 100, { GROUP_ID: defaultGroup, MESSAGE_ID: 0 }],
+          ] as const) {
+            await using hers = await TestSocket.announced(server, alice, '/ws/desk');
+            await using other = await TestSocket.announced(server, bob);
+            let passed = 0;
+            // So much slower than frames may come that only the event's own limit can be met.
+            for (; passed <= most + 50; passed += 1) {
+              const { data: reply } = await hers.ask(event, data);
+              if (reply.status_code === 429) break;
+              expect([event, reply.status_code]).toEqual([event, 200]);
+              if (passed % 40 === 39) await Bun.sleep(850);
+            }
+            expect([event, passed >= most - 5 && passed <= most + 50]).toEqual([event, true]);
+            expect(hers.raw.readyState).toBe(WebSocket.OPEN);
+            const mine = event === 'get_all_messages' ? { UID: bob.uid, TOKEN: bob.token } : data;
+            expect((await other.ask(event, mine)).data.status_code).toBe(200);
+            server.advance(10 * 60_000);
+            expect((await hers.ask(event, data)).data.status_code).toBe(200);
+          }
+        },
+        { env: now },
+      ),
+    60_000,
+  );
+
+  test('announces with a wrong token use up nothing of the account', () =>
+    withServer(
+      async (server) => {
+        const alice = await join(server, 'Alice');
+        await using guessing = await TestSocket.open(server);
+        for (let tries = 0; tries < 250; tries += 1) {
+          const reply = await guessing.ask('get_all_messages', { UID: alice.uid, TOKEN: `wrong ${tries}` });
+          expect([401, 429]).toContain(reply.data.status_code);
+          if (reply.data.status_code === 429) expect(reply.event).toBe('error');
+          server.advance(25);
+        }
+        await using hers = await TestSocket.open(server);
+        expect((await hers.announce(alice)).data.status_code).toBe(200);
+      },
+      { env: now },
+    ));
+
+  test('pings are frames: a flood of them ends its connection, and no other of the account', () =>
+    withServer(
+      async (server) => {
+        const alice = await join(server, 'Alice');
+        await using desk = await TestSocket.announced(server, alice, '/ws/desk');
+        const { socket } = await RawSocket.open(server, '/ws/phone');
+        socket.send({ event: 'get_all_messages', data: { UID: alice.uid, TOKEN: alice.token } });
+        await socket.take(/"status_code":200/);
+        const ping = Buffer.from([0x89, 0x80, 0, 0, 0, 0]);
+        socket.raw.write(Buffer.concat(Array<Buffer>(1000).fill(ping)));
+        await socket.ended;
+        expect(socket.received).toContain('"event":"error","data":{"status_code":429');
+        // The close frame carries 4503.
+        expect(socket.received).toContain('\x11\x97');
+        server.advance(5000);
+        expect((await desk.say('still here')).data.status_code).toBe(200);
+      },
+      { env: now },
+    ));
+
+  test('a flood costs its own account the rate and nobody else anything; its other sockets stay', () =>
+    withServer(
+      async (server) => {
+        const [alice, bob] = [await join(server, 'Alice'), await join(server, 'Bob')];
+        await using desk = await TestSocket.announced(server, alice, '/ws/desk');
+        await using flooding = await TestSocket.announced(server, alice, '/ws/phone');
+        await using his = await TestSocket.announced(server, bob);
+        for (let id = 0; id < 5000; id += 1) flooding.send('connect_user', {});
+        expect((await his.ask('connect_user', {})).data.status_code).toBe(200);
+        expect((await flooding.closed).code).toBe(4503);
+        server.advance(5000);
+        expect((await desk.ask('connect_user', {})).data.status_code).toBe(200);
+        // Not one reply for each of the 5,000: the flood was stopped as it came.
+        expect(flooding.frames.length).toBeLessThan(1000);
+        await using again = await TestSocket.announced(server, alice, '/ws/phone');
+        expect(again.raw.readyState).toBe(WebSocket.OPEN);
+      },
+      { env: now },
+    ));
+
+  test('sockets of one /64 are counted together', () =>
+    withServer(
+      async (server) => {
+        const from = (address: string) => RawSocket.open(server, '/ws', { 'X-Forwarded-For': address });
+        const sockets = await Promise.all(
+          Array.from({ length: socketLimits.unannouncedPerAddress }, (_none, host) =>
+            from(`2001:db8:1:2::${host.toString(16)}`),
+          ),
+        );
+        expect(new Set(sockets.map(({ status }) => status))).toEqual(new Set([101]));
+        expect((await from('2001:db8:1:2:ffff::1')).status).toBe(429);
+        const neighbour = await from('2001:db8:1:3::1');
+        expect(neighbour.status).toBe(101);
+        for (const { socket } of [...sockets, neighbour]) socket.raw.destroy();
+      },
+      { env: { ...now, TRUST_PROXY: '127.0.0.1' } },
+    ));
+});

@@ -121,7 +121,6 @@ test('a direct chat that was never begun is 404 for send_message', async () => {
 test('malformed fields are 400 on the same event', async () => {
   await using hers = await TestSocket.announced(server, alice);
   const GROUP_ID = defaultGroup;
-  const deep = JSON.parse(`${'['.repeat(20_000)}${']'.repeat(20_000)}`);
   const malformed = [
     null,
     {},
@@ -139,7 +138,6 @@ test('malformed fields are 400 on the same event', async () => {
     { MESSAGE: 'x', GROUP_ID: '1'.repeat(41) },
     { MESSAGE: 'x', GROUP_ID: [defaultGroup] },
     { MESSAGE: 'x', GROUP_ID: { toString: 1 } },
-    { MESSAGE: 'x', GROUP_ID: deep },
     { MESSAGE: 'x', GROUP_ID, SENDER_ID: 'me' },
     { MESSAGE: 'x', GROUP_ID, SENDER_ID: {} },
   ];

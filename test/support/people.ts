@@ -69,7 +69,7 @@ export async function makeGroup(
 }
 
 /** Statuses that any endpoint may answer with, besides its own. */
-const commonStatuses = [413, 415, 429];
+const commonStatuses = [413, 414, 415, 429, 431];
 
 /** Calls an endpoint and throws when the answer is none that the contract has. A string body is sent as it is. */
 export async function call(
