@@ -20,6 +20,7 @@ const rules = {
   passwordByAccount: { points: 10, duration: 300 },
   undoByAddress: { points: 20, duration: 3600 },
   adminKeyByAddress: { points: 10, duration: 300 },
+  adminDenialNotes: { points: 100, duration: 3600 },
   upgradeByAddress: { points: 300, duration: 60 },
 } as const;
 
