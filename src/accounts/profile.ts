@@ -37,7 +37,12 @@ export class ProfileService {
     return this.deps.store.listAllPeople();
   }
 
-  /** Verified accounts but the asker, by ascending number; may be empty. */
+  /** Whom the actor's list of people must not have: himself, and whoever has blocked whom. */
+  listHiddenFrom(actor: Actor): Promise<number[]> {
+    return this.deps.store.listHiddenFrom(actor.uid);
+  }
+
+  /** Verified accounts but those hidden from the asker, by ascending number; may be empty. */
   listPeople(actor: Actor, page: { prefix: string; after: number; limit: number | null }): Promise<Person[]> {
     return this.deps.store.listPeople(actor.uid, page);
   }

@@ -113,7 +113,7 @@ function mountProfiles(app: Hono<Env>, authenticate: Authenticate, services: Ser
             limit: LIMIT ?? null,
           })
         : await profiles.listAllPeople();
-    const list = peopleOnWire(people, actor.uid);
+    const list = peopleOnWire(people, await profiles.listHiddenFrom(actor));
     if (list === '{}') throw new AppError('not_found', 'Nobody was found.');
     return new ReadyJson(list);
   });

@@ -1,12 +1,21 @@
-// Groups and who is in them: the rules.
+// Groups, who is what in them, and who has blocked whom: the rules.
 import { randomInt } from 'node:crypto';
 import type { Actor } from '../actor.ts';
 import { AppError, type ErrorCode } from '../errors.ts';
-import { type ChatView, readChatId } from '../protocol/entities.ts';
-import type { ChatStore, MarkStore, MemberOutcome } from '../store/store.ts';
+import { type ChatView, type Role, readChatId } from '../protocol/entities.ts';
+import type {
+  AuditStore,
+  BlockStore,
+  ChatStore,
+  MarkStore,
+  Member,
+  MemberOutcome,
+  Person,
+  RoleOutcome,
+} from '../store/store.ts';
 
 interface ChatDeps {
-  readonly store: ChatStore & MarkStore;
+  readonly store: ChatStore & MarkStore & BlockStore & AuditStore;
   readonly clock: () => number;
 }
 
@@ -16,6 +25,11 @@ const refusals: Record<Exclude<MemberOutcome, 'done'>, readonly [ErrorCode, stri
   not_allowed: ['forbidden', 'You may not do this in this group.'],
   already: ['conflict', 'This person is a member already.'],
   not_member: ['conflict', 'This person is not a member.'],
+};
+const roleRefusals: Record<Exclude<RoleOutcome, 'done'>, readonly [ErrorCode, string]> = {
+  ...refusals,
+  already: ['conflict', 'This person has that role already.'],
+  owner_stays: ['forbidden', 'A group has an owner: make somebody else its owner instead.'],
 };
 
 export class ChatService {
@@ -64,6 +78,62 @@ export class ChatService {
     return mark;
   }
 
+  /**
+   * Gives a member a role; `owner` hands the group over.
+   * @param address where the request came from, for the audit log
+   * @throws AppError `forbidden` not the owner; `not_found` none of the actor's groups, or no such person; `conflict`
+   *   has that role already, or is not a member
+   */
+  async setRole(
+    actor: Actor,
+    { groupId, memberUid, role }: { groupId: string; memberUid: number; role: Role },
+    address: string,
+  ): Promise<void> {
+    const { store, clock } = this.deps;
+    const outcome = await store.setRole(actor.uid, groupId, memberUid, role);
+    if (outcome !== 'done') throw new AppError(...roleRefusals[outcome]);
+    await store.appendAudit({
+      at: clock(),
+      kind: 'role_changed',
+      uid: memberUid,
+      actor: 'self',
+      address,
+      detail: `${role} of group ${groupId}, by ${actor.uid}`,
+    });
+  }
+
+  /** Members by ascending number. @throws AppError `not_found` none of the actor's groups */
+  async listMembers(
+    actor: Actor,
+    groupId: string,
+    page: { after: number; limit: number },
+  ): Promise<Member[]> {
+    const list = await this.deps.store.listMembers(actor.uid, groupId, page);
+    if (!list) throw new AppError(...refusals.no_group);
+    return list;
+  }
+
+  /** @throws AppError `invalid` oneself; `not_found` no such person; `conflict` blocked already */
+  async block(actor: Actor, uid: number): Promise<void> {
+    assertAnother(actor, uid);
+    const outcome = await this.deps.store.block(actor.uid, uid, this.deps.clock());
+    if (outcome === 'no_person') throw new AppError(...refusals.no_person);
+    if (outcome === 'already') throw new AppError('conflict', 'You have blocked this person already.');
+  }
+
+  /** @throws AppError `invalid` oneself; `not_found` no such person; `conflict` not blocked */
+  async unblock(actor: Actor, uid: number): Promise<void> {
+    assertAnother(actor, uid);
+    const outcome = await this.deps.store.unblock(actor.uid, uid);
+    if (outcome === 'no_person') throw new AppError(...refusals.no_person);
+    if (outcome === 'not_blocked') throw new AppError('conflict', 'You have not blocked this person.');
+  }
+
+  /** Whom the actor has blocked; may be empty. */
+  listBlocked(actor: Actor): Promise<Person[]> {
+    return this.deps.store.listBlocked(actor.uid);
+  }
+
   /** @throws AppError `not_found` none of the actor's groups; `forbidden` the default group */
   async leaveGroup(actor: Actor, groupId: string): Promise<void> {
     assertDone(await this.deps.store.leaveGroup(actor.uid, groupId));
@@ -72,6 +142,10 @@ export class ChatService {
 
 function assertDone(outcome: MemberOutcome): void {
   if (outcome !== 'done') throw new AppError(...refusals[outcome]);
+}
+
+function assertAnother(actor: Actor, uid: number): void {
+  if (uid === actor.uid) throw new AppError('invalid', 'BLOCKED_UID is your own number.');
 }
 
 /** 13 random digits without a 0: JSON.parse keeps such keys in their order, and they occur in no direct chat's id. */

@@ -7,8 +7,9 @@ export interface ChatMessage {
   readonly id: number;
   readonly senderUid: number;
   readonly senderName: string;
-  /** As delivered; see protocol/text.ts. */
+  /** As delivered; see protocol/text.ts. Of a removed one, the words that say so. */
   readonly message: string;
+  readonly removed: boolean;
   readonly picture: string;
   /** ISO 8601 */
   readonly sentAt: string;
@@ -16,6 +17,8 @@ export interface ChatMessage {
 
 export class ChatLog {
   readonly #held = new Map<number, ChatMessage>();
+  /** What removed messages that were not let through yet now say. */
+  readonly #removed = new Map<number, string>();
   /** The newest position that is known to exist. */
   #end = 0;
 
@@ -29,6 +32,11 @@ export class ChatLog {
   take(message: ChatMessage): void {
     if (message.id > this.cursor) this.#held.set(message.id, message);
     this.#drain();
+  }
+
+  /** Takes back a message that may still be on its way, as it was before: it is let through as removed. */
+  remove(id: number, message: string): void {
+    if (id > this.cursor) this.#removed.set(id, message);
   }
 
   /** Says that there are messages up to this position. */
@@ -46,7 +54,8 @@ export class ChatLog {
   /** Gives up what is missing before `position`: it exists no more. */
   skipTo(position: number): void {
     this.cursor = Math.max(this.cursor, position - 1);
-    for (const id of this.#held.keys()) if (id <= this.cursor) this.#held.delete(id);
+    for (const late of [this.#held, this.#removed])
+      for (const id of late.keys()) if (id <= this.cursor) late.delete(id);
     this.#drain();
   }
 
@@ -56,7 +65,9 @@ export class ChatLog {
       if (!next) return;
       this.#held.delete(next.id);
       this.cursor = next.id;
-      this.deliver(next);
+      const message = this.#removed.get(next.id);
+      this.#removed.delete(next.id);
+      this.deliver(message === undefined ? next : { ...next, message, removed: true });
     }
   }
 }

@@ -25,7 +25,7 @@ export interface ClientEvents {
   message: (message: ChatMessage) => void;
   /** The chat list, after each (re)connection; as `get_all_chats` has it. */
   chats: (chats: Record<string, Json>) => void;
-  /** A push `chat_changed` or `mark_read`. */
+  /** A push `chat_changed`, `member_changed`, `message_changed` or `mark_read`. */
   changed: (event: string, data: Json) => void;
   /** Positions have begun anew (the server was restored): what is shown must be loaded again. */
   reset: () => void;
@@ -167,6 +167,8 @@ export class ChatClient {
     else if (typeof id === 'string' && this.#outbox.has(id)) this.#settled(id, data);
     else if (event === 'send_message' && data.status_code === undefined) this.#take(messageOf(data));
     else if (event === 'chat_changed') this.#changed(data);
+    else if (event === 'message_changed') this.#removed(data);
+    else if (event === 'member_changed') this.#emit('changed', event, data);
     else if (event === 'mark_read' && data.status_code === undefined) this.#emit('changed', event, data);
   }
 
@@ -203,6 +205,11 @@ export class ChatClient {
     if (data.REMOVED) this.#logs.delete(groupId);
     else if (!this.#logs.has(groupId)) this.#logs.set(groupId, this.#newLog(Number(data.LAST_MESSAGE_ID)));
     this.#emit('changed', 'chat_changed', data);
+  }
+
+  #removed(data: Json): void {
+    this.#logs.get(String(data.GROUP_ID))?.remove(Number(data.MESSAGE_ID), String(data.MESSAGE));
+    this.#emit('changed', 'message_changed', data);
   }
 
   #online(): void {

@@ -24,6 +24,7 @@ function messageAt(groupId: string, id: number, data: Json): ChatMessage {
     senderUid: Number(data.SENDER_ID),
     senderName: String(data.SENDER_NAME),
     message: String(data.MESSAGE),
+    removed: data.REMOVED === true,
     picture: String(data.PROFILE_PIC),
     sentAt: String(data.TIME_STAMP),
   };

@@ -2,8 +2,8 @@
 import type { Server } from 'bun';
 import { closeCodes } from '../errors.ts';
 import type { Sent } from '../messages/service.ts';
-import { chatIdFor, directChatId, wireTime } from '../protocol/entities.ts';
-import type { ChatHead, DirectChat, StoreEvent } from '../store/store.ts';
+import { chatIdFor, directChatId, removedText, wireTime } from '../protocol/entities.ts';
+import type { ChatHead, DirectChat, RemovedMessage, StoreEvent } from '../store/store.ts';
 import type { Connection } from './connection.ts';
 import { socketLimits } from './limits.ts';
 import { chatTopic, type Device, type Presence } from './presence.ts';
@@ -32,10 +32,8 @@ export class Fanout {
     }
     const { senderUid } = message;
     if (created) this.#directCreated(created, from);
-    for (const viewer of new Set([senderUid, ref.otherUid])) {
-      const other = viewer === senderUid ? ref.otherUid : senderUid;
-      this.#tell(viewer, messageFrame(directChatId(viewer, other), fields), from);
-    }
+    for (const [viewer, groupId] of directViews(senderUid, ref.otherUid))
+      this.#tell(viewer, messageFrame(groupId, fields), from);
   }
 
   /** What the store's other events mean to sockets: topics follow in this turn, before anything else is published. */
@@ -49,6 +47,13 @@ export class Fanout {
       this.presence.leave(event.uid, event.groupId);
       const removed = { GROUP_ID: event.groupId, REMOVED: true };
       this.#tell(event.uid, pushFrame('chat_changed', removed), null);
+    } else if (event.kind === 'member_changed') {
+      const { groupId, uid, role } = event;
+      const what = role === null ? { REMOVED: true } : { ROLE: role };
+      const change = { GROUP_ID: groupId, MEMBER_UID: uid, ...what };
+      this.#publish(chatTopic(groupId), pushFrame('member_changed', change), null);
+    } else if (event.kind === 'message_removed') {
+      this.#messageRemoved(event.message);
     } else {
       const ended = new Set(event.sessionIds);
       for (const socket of this.presence.socketsOf(event.uid)) {
@@ -72,6 +77,16 @@ export class Fanout {
       .all()
       .filter((socket) => socket.getBufferedAmount() > socketLimits.backpressureBytes);
     for (const socket of slow) socket.terminate();
+  }
+
+  /** Everybody is told, also who removed it: it was asked for over HTTP. */
+  #messageRemoved({ ref, viewerUid, seq }: RemovedMessage): void {
+    const change = { MESSAGE_ID: seq, MESSAGE: removedText, REMOVED: true };
+    const frame = (groupId: string) => pushFrame('message_changed', { GROUP_ID: groupId, ...change });
+    if (ref.kind === 'group') this.#publish(chatTopic(ref.groupId), frame(ref.groupId), null);
+    else
+      for (const [viewer, groupId] of directViews(viewerUid, ref.otherUid))
+        this.#tell(viewer, frame(groupId), null);
   }
 
   #directCreated({ people, createdAt }: DirectChat, from: Device | null): void {
@@ -107,6 +122,14 @@ export class Fanout {
     if (holder) holder.publish(topic, frame);
     else this.#server?.publish(topic, frame, false);
   }
+}
+
+/** How each of the two of a direct chat (one, in a chat with oneself) sees its id. */
+function directViews(one: number, other: number): Map<number, string> {
+  return new Map([
+    [one, directChatId(one, other)],
+    [other, directChatId(other, one)],
+  ]);
 }
 
 /** The push of a message, of which `fields` is the JSON. */

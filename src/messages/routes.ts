@@ -1,4 +1,4 @@
-// The HTTP endpoint of history.
+// The HTTP endpoints of messages: history, and removing one.
 import type { Hono } from 'hono';
 import { type Authenticate, type Env, mount } from '../http/endpoint.ts';
 import { chatIdFor, limits, messagesOnWire } from '../protocol/entities.ts';
@@ -18,5 +18,11 @@ export function mountMessages(app: Hono<Env>, authenticate: Authenticate, messag
         chats.map((chat) => [chatIdFor(actor.uid, chat.ref), messagesOnWire(chat.messages)]),
       ),
     };
+  });
+
+  mount(app, endpoints.removeMessage, authenticate, async ({ fields, actor, address }) => {
+    const { GROUP_ID, MESSAGE_ID } = fields;
+    await messages.remove(actor, { chatId: String(GROUP_ID), seq: MESSAGE_ID }, address);
+    return { message: 'Message removed' };
   });
 }

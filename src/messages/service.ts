@@ -1,9 +1,24 @@
-// Sending messages and reading them back: the rules.
+// Sending messages, reading them back and removing them: the rules.
 import type { Actor } from '../actor.ts';
 import { AppError, type ErrorCode } from '../errors.ts';
-import { type ChatRef, limits, looksDirect, type Message, readChatId } from '../protocol/entities.ts';
+import {
+  type ChatRef,
+  chatIdFor,
+  limits,
+  looksDirect,
+  type Message,
+  readChatId,
+} from '../protocol/entities.ts';
 import { decodeText, deliverableText } from '../protocol/text.ts';
-import type { AppendOutcome, ChatHistory, DirectChat, HistoryPage, MessageStore } from '../store/store.ts';
+import type {
+  AppendOutcome,
+  AuditStore,
+  ChatHistory,
+  DirectChat,
+  HistoryPage,
+  MessageStore,
+  RemovalOutcome,
+} from '../store/store.ts';
 import { Committer } from './committer.ts';
 
 export interface SendDraft {
@@ -39,14 +54,23 @@ const appendRefusals: Record<
   not_member: ['forbidden', 'You are not a member of this chat.'],
   no_chat: ['not_found', 'There is no such chat.'],
   no_person: ['not_found', 'There is no such person.'],
+  // The same whoever of the two has blocked the other.
+  blocked: ['forbidden', "You can't write to this person."],
   other_content: ['conflict', 'Another message was sent with this CLIENT_MESSAGE_ID.'],
+};
+
+const removalRefusals: Record<Exclude<RemovalOutcome['kind'], 'removed'>, readonly [ErrorCode, string]> = {
+  no_chat: ['not_found', 'There is no such chat.'],
+  no_message: ['not_found', 'There is no such message.'],
+  not_allowed: ['forbidden', 'You may not remove this message.'],
+  already: ['conflict', 'This message was removed already.'],
 };
 
 export class MessageService {
   readonly #committer: Committer;
 
   constructor(
-    private readonly store: MessageStore,
+    private readonly store: MessageStore & AuditStore,
     private readonly clock: () => number,
   ) {
     this.#committer = new Committer(store);
@@ -90,6 +114,32 @@ export class MessageService {
     const history = await this.find(actor, chatId, page);
     if (!history) throw new AppError('forbidden', 'You are not a member of this chat.');
     return history;
+  }
+
+  /**
+   * Takes a message's text away for good; its place stays.
+   * @param address where the request came from, for the audit log
+   * @throws AppError `not_found` none of the actor's chats, or no such message; `forbidden` somebody else's message,
+   *   unless the actor is owner or admin of the group; `conflict` removed already
+   */
+  async remove(
+    { uid }: Actor,
+    { chatId, seq }: { chatId: string; seq: number },
+    address: string,
+  ): Promise<void> {
+    const ref = readChatId(chatId, uid);
+    if (!ref) throw new AppError(...removalRefusals.no_chat);
+    const now = this.clock();
+    const outcome = await this.store.removeMessage({ uid, ref, seq, byOperator: false, now });
+    if (outcome.kind !== 'removed') throw new AppError(...removalRefusals[outcome.kind]);
+    await this.store.appendAudit({
+      at: now,
+      kind: 'message_removed',
+      uid: outcome.message.senderUid,
+      actor: 'self',
+      address,
+      detail: `message ${seq} of chat ${chatIdFor(uid, ref)}, by ${uid}`,
+    });
   }
 }
 

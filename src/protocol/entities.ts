@@ -38,7 +38,14 @@ export const limits = {
   headerBytes: 8 * 1024,
 } as const;
 
+/** What a member may be in a group. In the default group all are members. */
+export const roles = ['owner', 'admin', 'member'] as const;
+export type Role = (typeof roles)[number];
+
 export const maxUid = 9_999_999_999;
+
+/** What stands in the place of a message that was removed: its position stays, so that there are no holes. */
+export const removedText = 'This message was removed';
 
 /** What stands between the two accounts in the id of a direct chat. */
 const directSeparator = '0'.repeat(16);
@@ -111,6 +118,8 @@ export interface Message {
   readonly body: string;
   /** ms since the epoch */
   readonly sentAt: number;
+  /** ms since the epoch, null unless it was removed; its body is then `removedText`. */
+  readonly removedAt: number | null;
 }
 
 /** The id a chat has for this viewer. */
@@ -158,14 +167,42 @@ interface SerializedPeople {
   readonly spans: ReadonlyMap<number, readonly [from: number, to: number]>;
 }
 
+/** Where somebody is who is not in the list. */
+const nowhere = [0, 0] as const;
 const serialized = new WeakMap<readonly PersonView[], SerializedPeople>();
 
-/** The JSON that `get_all_users` answers: everybody but the asker. Made once for one and the same array. */
-export function peopleOnWire(people: readonly PersonView[], asker: number): string {
+/**
+ * The JSON that `get_all_users` answers: everybody but the hidden, who are the asker and mostly nobody else. Made once
+ * for one and the same array, from which the hidden are cut out.
+ */
+export function peopleOnWire(people: readonly PersonView[], hidden: readonly number[]): string {
   const { entries, spans } = serialized.get(people) ?? serializePeople(people);
-  const [from, to] = spans.get(asker) ?? [0, 0];
-  const others = entries.slice(0, from) + entries.slice(to);
-  return `{${others.slice(0, -1)}}`; // every entry ends with a comma
+  const cuts = hidden.map((uid) => spans.get(uid) ?? nowhere).sort(([one], [other]) => one - other);
+  let shown = '';
+  let shownTo = 0;
+  for (const [from, to] of cuts) {
+    shown += entries.slice(shownTo, from);
+    shownTo = to;
+  }
+  shown += entries.slice(shownTo);
+  return `{${shown.slice(0, -1)}}`; // every entry ends with a comma
+}
+
+/** People keyed by their numbers, as `get_blocked_users` carries them. */
+export function personsOnWire(people: readonly PersonView[]) {
+  return Object.fromEntries(
+    people.map(({ uid, name, picture }) => [String(uid), { NAME: name, PROFILE_PIC: picture }]),
+  );
+}
+
+/** The people of a group keyed by their numbers, as `get_members` carries them. */
+export function membersOnWire(members: readonly (PersonView & { readonly role: Role })[]) {
+  return Object.fromEntries(
+    members.map(({ uid, name, picture, role }) => [
+      String(uid),
+      { NAME: name, PROFILE_PIC: picture, ROLE: role },
+    ]),
+  );
 }
 
 function serializePeople(people: readonly PersonView[]): SerializedPeople {
@@ -194,6 +231,7 @@ export function messagesOnWire(messages: readonly Message[]) {
         MESSAGE: message.body,
         PROFILE_PIC: message.senderPicture,
         TIME_STAMP: wireTime(message.sentAt),
+        ...(message.removedAt === null ? {} : { REMOVED: true as const }),
       },
     ]),
   );
@@ -209,5 +247,6 @@ export function messageFields(message: Message): string {
     TIME_STAMP: wireTime(message.sentAt),
     PROFILE_PIC: message.senderPicture,
   };
-  return JSON.stringify(fields).slice(1, -1);
+  const json = JSON.stringify(fields).slice(1, -1);
+  return message.removedAt === null ? json : `${json},"REMOVED":true`;
 }

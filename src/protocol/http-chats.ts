@@ -1,7 +1,7 @@
 // The endpoints of chats, groups and history.
 import { z } from 'zod';
 import { answered, type Endpoint, message, nothing, plainRefusals, time, uid } from './endpoint.ts';
-import { limits } from './entities.ts';
+import { limits, roles } from './entities.ts';
 import * as field from './fields.ts';
 
 const chatEntry = z.object({
@@ -21,8 +21,11 @@ const oldMessage = z.object({
   MESSAGE: z.string(),
   PROFILE_PIC: z.string(),
   TIME_STAMP: time,
+  REMOVED: z.literal(true).optional(),
 });
 const groupMember = z.object({ GROUP_ID: field.chatId, MEMBER_UID: field.uid });
+const person = z.object({ NAME: z.string(), PROFILE_PIC: z.string() });
+const byUid = z.string().regex(/^\d+$/);
 
 export const chatEndpoints = {
   listChats: {
@@ -87,6 +90,28 @@ export const chatEndpoints = {
     statuses: [200, 400, 401, 403, 404, 409],
     refusals: plainRefusals,
   },
+  setRole: {
+    method: 'POST',
+    path: '/set_role',
+    credentials: 'session',
+    request: groupMember.extend({ ROLE: z.enum(roles, `must be one of ${roles.join(', ')}`) }),
+    response: z.object({ message }),
+    statuses: [200, 400, 401, 403, 404, 409],
+    refusals: plainRefusals,
+  },
+  listMembers: {
+    method: 'POST',
+    path: '/get_members',
+    credentials: 'session',
+    request: z.object({
+      GROUP_ID: field.chatId,
+      AFTER: z.union([z.literal(0), field.uid], 'is not an account number').nullish(),
+      LIMIT: field.pageSize(limits.peoplePageMax).nullish(),
+    }),
+    response: z.object({ message, members: z.record(byUid, person.extend({ ROLE: z.enum(roles) })) }),
+    statuses: [200, 400, 401, 404],
+    refusals: plainRefusals,
+  },
   leaveGroup: {
     method: 'POST',
     path: '/leave_group',
@@ -94,6 +119,42 @@ export const chatEndpoints = {
     request: z.object({ GROUP_ID: field.chatId }),
     response: z.object({ message }),
     statuses: [200, 400, 401, 403, 404],
+    refusals: plainRefusals,
+  },
+  removeMessage: {
+    method: 'POST',
+    path: '/remove_message',
+    credentials: 'session',
+    request: z.object({ GROUP_ID: field.chatId, MESSAGE_ID: field.position }),
+    response: z.object({ message }),
+    statuses: [200, 400, 401, 403, 404, 409],
+    refusals: plainRefusals,
+  },
+  blockUser: {
+    method: 'POST',
+    path: '/block_user',
+    credentials: 'session',
+    request: z.object({ BLOCKED_UID: field.uid }),
+    response: z.object({ message }),
+    statuses: [200, 400, 401, 404, 409],
+    refusals: plainRefusals,
+  },
+  unblockUser: {
+    method: 'POST',
+    path: '/unblock_user',
+    credentials: 'session',
+    request: z.object({ BLOCKED_UID: field.uid }),
+    response: z.object({ message }),
+    statuses: [200, 400, 401, 404, 409],
+    refusals: plainRefusals,
+  },
+  listBlocked: {
+    method: 'POST',
+    path: '/get_blocked_users',
+    credentials: 'session',
+    request: nothing,
+    response: z.object({ message, users: z.record(byUid, person) }),
+    statuses: [200, 400, 401],
     refusals: plainRefusals,
   },
 } as const satisfies Record<string, Endpoint>;

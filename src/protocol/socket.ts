@@ -1,5 +1,6 @@
 // The WebSocket contract: the envelope, every event a client may send and every event it may get.
 import { z } from 'zod';
+import { roles } from './entities.ts';
 import { chatId, position, secret, uid } from './fields.ts';
 import { chatList } from './http-chats.ts';
 
@@ -65,6 +66,8 @@ const delivered = z.object({
   MESSAGE_ID: z.number().int().positive(),
   TIME_STAMP: z.iso.datetime({ precision: 3 }),
   PROFILE_PIC: z.string(),
+  /** It was removed meanwhile. */
+  REMOVED: z.literal(true).optional(),
 });
 /** The reply to a sender; DUPLICATE when the message had been sent before. */
 const acknowledged = delivered.extend({
@@ -127,5 +130,17 @@ export const serverEvents = {
     }),
     z.object({ GROUP_ID: z.string(), REMOVED: z.literal(true) }),
   ]),
+  member_changed: z.object({
+    GROUP_ID: z.string(),
+    MEMBER_UID: z.number().int().positive(),
+    ROLE: z.enum(roles).optional(),
+    REMOVED: z.literal(true).optional(),
+  }),
+  message_changed: z.object({
+    GROUP_ID: z.string(),
+    MESSAGE_ID: z.number().int().positive(),
+    MESSAGE: z.string(),
+    REMOVED: z.literal(true),
+  }),
   error: errorReply,
 } as const;

@@ -1,7 +1,24 @@
 // Accounts in SQLite: sign-up, verification, settings, the people list, and what expires.
-import { and, asc, eq, gt, gte, isNotNull, isNull, lt, lte, ne, not, notInArray, or, sql } from 'drizzle-orm';
+import {
+  and,
+  asc,
+  eq,
+  gt,
+  gte,
+  isNotNull,
+  isNull,
+  lt,
+  lte,
+  ne,
+  not,
+  notExists,
+  notInArray,
+  or,
+  sql,
+} from 'drizzle-orm';
+import { isBetween } from './blocks.ts';
 import { liveCodes, redeemCode } from './codes.ts';
-import { accounts, chats, codes, invitations, members, sessions } from './schema.ts';
+import { accounts, blocks, chats, codes, invitations, members, sessions } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { Account, AccountStore, Emit, NewAccount, Person } from './store.ts';
 
@@ -33,6 +50,7 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
     .where(isListed)
     .orderBy(asc(accounts.uid))
     .prepare();
+  const hidden = hiddenFrom(reader);
   let everybody: readonly Person[] = [];
   let listedAt = '';
   return {
@@ -143,11 +161,26 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
       return everybody;
     },
 
+    listHiddenFrom: async (uid) => [uid, ...(await hidden.all({ uid })).map((row) => row.uid)],
+
     listPeople: async (uid, { prefix, after, limit }) => {
       const query = reader
         .select(personFields)
         .from(accounts)
-        .where(and(isListed, ne(accounts.uid, uid), gt(accounts.uid, after), nameBeginsWith(prefix)))
+        .where(
+          and(
+            isListed,
+            ne(accounts.uid, uid),
+            notExists(
+              reader
+                .select({ uid: blocks.uid })
+                .from(blocks)
+                .where(isBetween(accounts.uid, sql`${uid}`)),
+            ),
+            gt(accounts.uid, after),
+            nameBeginsWith(prefix),
+          ),
+        )
         .orderBy(asc(accounts.uid));
       return limit === null ? query : query.limit(limit);
     },
@@ -162,6 +195,18 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
         await tx.delete(codes).where(lt(codes.expiresAt, now - 60 * 60 * 1000));
       }),
   };
+}
+
+/** Who has blocked an account, and whom it has blocked; two look-ups by index, because it is asked with every list. */
+function hiddenFrom(reader: Queries) {
+  const uid = sql.placeholder('uid');
+  const blockedBy = reader.select({ uid: blocks.uid }).from(blocks).where(eq(blocks.blockedUid, uid));
+  return reader
+    .select({ uid: blocks.blockedUid })
+    .from(blocks)
+    .where(eq(blocks.uid, uid))
+    .union(blockedBy)
+    .prepare();
 }
 
 /** Makes an account a member of the default group; nothing happens when it is one. */

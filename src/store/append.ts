@@ -2,7 +2,8 @@
 import { and, eq, sql } from 'drizzle-orm';
 import type { ChatRef } from '../protocol/entities.ts';
 import { isListed } from './accounts.ts';
-import { accounts, chats, members, messages } from './schema.ts';
+import { isBetween } from './blocks.ts';
+import { accounts, blocks, chats, members, messages } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { AppendOutcome, DirectChat, MessageDraft, MessageStore, Person } from './store.ts';
 
@@ -90,6 +91,9 @@ async function append(
   }
   let created: DirectChat | null = null;
   const remembered = memory.memberships.get(membershipKey(senderUid, ref));
+  // A chat is remembered only while nobody of it has blocked the other: a block makes everything be forgotten.
+  if (!remembered && ref.kind === 'direct' && (await isBlocked(statements, senderUid, ref.otherUid)))
+    return { kind: 'blocked' };
   let found = remembered ?? (await findChat(statements, memory, senderUid, ref));
   if (found === 'no_chat' && ref.kind === 'direct' && draft.mayCreateChat) {
     created = await createDirect(tx, statements, sender, ref.otherUid, sentAt);
@@ -111,7 +115,8 @@ function insert(
   chat.seq = seq;
   chat.sentAt = sentAt;
   memory.moved.add(chat);
-  const message = { seq, senderUid, senderName: sender.name, senderPicture: sender.picture, body, sentAt };
+  const { name: senderName, picture: senderPicture } = sender;
+  const message = { seq, senderUid, senderName, senderPicture, body, sentAt, removedAt: null };
   return { kind: 'appended', message, created: null };
 }
 
@@ -119,16 +124,20 @@ function insert(
 async function findRepeated(
   statements: Statements,
   sender: Person,
-  { senderUid, ref, body, clientMessageId }: MessageDraft,
+  { senderUid, ref, body: repeated, clientMessageId }: MessageDraft,
 ): Promise<AppendOutcome | null> {
   const first = await statements.repeated.get({ senderUid, clientMessageId });
   if (!first) return null;
   // Also for one who has left since: it is his own message, and he must learn that it was sent.
   const chat = await lookUp(statements, senderUid, ref);
-  if (first.chatId !== chat?.id || first.body !== body) return { kind: 'other_content' };
-  const { seq, sentAt } = first;
-  const message = { seq, senderUid, senderName: sender.name, senderPicture: sender.picture, body, sentAt };
-  return { kind: 'repeated', message };
+  // What a removed one said is not known any more: the id alone says that it is the same.
+  const { chatId, seq, body, sentAt, removedAt } = first;
+  if (chatId !== chat?.id || (body !== repeated && removedAt === null)) return { kind: 'other_content' };
+  const { name: senderName, picture: senderPicture } = sender;
+  return {
+    kind: 'repeated',
+    message: { seq, senderUid, senderName, senderPicture, body, sentAt, removedAt },
+  };
 }
 
 /** The two look-ups behind the memory: a message whose sender and chat are remembered waits for nothing. */
@@ -153,6 +162,10 @@ async function findChat(
   memory.chats.set(row.id, chat);
   memory.memberships.set(membershipKey(uid, ref), chat);
   return chat;
+}
+
+async function isBlocked(statements: Statements, one: number, other: number): Promise<boolean> {
+  return (await statements.blocked.get({ one, other })) !== undefined;
 }
 
 function membershipKey(uid: number, ref: ChatRef): string {
@@ -214,7 +227,13 @@ function prepare({ writer, prepareRun }: Driver) {
       .where(and(eq(accounts.uid, placeholder('uid')), isListed))
       .prepare(),
     repeated: writer
-      .select({ chatId: messages.chatId, seq: messages.seq, body: messages.body, sentAt: messages.sentAt })
+      .select({
+        chatId: messages.chatId,
+        seq: messages.seq,
+        body: messages.body,
+        sentAt: messages.sentAt,
+        removedAt: messages.removedAt,
+      })
       .from(messages)
       .where(
         and(
@@ -222,6 +241,12 @@ function prepare({ writer, prepareRun }: Driver) {
           eq(messages.clientMessageId, placeholder('clientMessageId')),
         ),
       )
+      .prepare(),
+    blocked: writer
+      .select({ uid: blocks.uid })
+      .from(blocks)
+      .where(isBetween(placeholder('one'), placeholder('other')))
+      .limit(1)
       .prepare(),
     insert: prepareRun(
       writer.insert(messages).values({

@@ -11,7 +11,9 @@ const otherUid = sql<
   number | null
 >`CASE WHEN ${chats.lowUid} = ${members.uid} THEN ${chats.highUid} ELSE ${chats.lowUid} END`;
 
-export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: string): ChatStore & MarkStore {
+type Chats = Omit<ChatStore, 'setRole' | 'listMembers'> & MarkStore;
+
+export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: string): Chats {
   const { reader } = driver;
   const listOf = () =>
     reader
@@ -95,7 +97,10 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
             return { outcome: 'done', chat: headOf({ ...group, groupId }) };
           },
           ({ chat }) => {
-            if (chat) emit({ kind: 'joined', uid: memberUid, chat });
+            if (!chat) return;
+            if (groupId !== defaultGroupId)
+              emit({ kind: 'member_changed', groupId, uid: memberUid, role: 'member' });
+            emit({ kind: 'joined', uid: memberUid, chat });
           },
         )
         .then(({ outcome }) => outcome),
@@ -115,25 +120,28 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
           return 'done';
         },
         (outcome) => {
-          if (outcome === 'done') emit({ kind: 'left', uid: memberUid, groupId });
+          if (outcome === 'done') tellLeft(emit, groupId, memberUid);
         },
       ),
 
     leaveGroup: (actorUid, groupId) =>
-      driver.write(
-        async (tx): Promise<MemberOutcome> => {
-          const group = await findGroup(tx, groupId);
-          const role = group && (await roleOf(tx, group.id, actorUid));
-          if (!group || !role) return 'no_group';
-          if (groupId === defaultGroupId) return 'not_allowed';
-          await removeFrom(tx, group.id, actorUid);
-          if (role === 'owner') await handOver(tx, group.id);
-          return 'done';
-        },
-        (outcome) => {
-          if (outcome === 'done') emit({ kind: 'left', uid: actorUid, groupId });
-        },
-      ),
+      driver
+        .write(
+          async (tx): Promise<{ outcome: MemberOutcome; heirUid?: number | null }> => {
+            const group = await findGroup(tx, groupId);
+            const role = group && (await roleOf(tx, group.id, actorUid));
+            if (!group || !role) return { outcome: 'no_group' };
+            if (groupId === defaultGroupId) return { outcome: 'not_allowed' };
+            await removeFrom(tx, group.id, actorUid);
+            return { outcome: 'done', heirUid: role === 'owner' ? await handOver(tx, group.id) : null };
+          },
+          ({ outcome, heirUid }) => {
+            if (outcome !== 'done') return;
+            tellLeft(emit, groupId, actorUid);
+            if (heirUid) emit({ kind: 'member_changed', groupId, uid: heirUid, role: 'owner' });
+          },
+        )
+        .then(({ outcome }) => outcome),
 
     markRead: (uid, ref, seq) =>
       driver.write(
@@ -209,7 +217,7 @@ function headOf(group: Omit<ChatHead, 'ref'> & { groupId: string }): ChatHead {
   return { ref: { kind: 'group', groupId }, name, picture, createdAt, lastSeq };
 }
 
-async function findGroup(tx: Queries, groupId: string) {
+export async function findGroup(tx: Queries, groupId: string) {
   return tx
     .select({
       id: chats.id,
@@ -223,7 +231,7 @@ async function findGroup(tx: Queries, groupId: string) {
     .get();
 }
 
-async function roleOf(tx: Queries, chatId: number, uid: number) {
+export async function roleOf(tx: Queries, chatId: number, uid: number) {
   const row = await tx
     .select({ role: members.role })
     .from(members)
@@ -232,11 +240,11 @@ async function roleOf(tx: Queries, chatId: number, uid: number) {
   return row?.role;
 }
 
-function mayManage(role: string | undefined): boolean {
+export function mayManage(role: string | undefined): boolean {
   return role === 'owner' || role === 'admin';
 }
 
-async function countListed(tx: Queries, uids: readonly number[]): Promise<number> {
+export async function countListed(tx: Queries, uids: readonly number[]): Promise<number> {
   if (uids.length === 0) return 0;
   const row = await tx
     .select({ people: count() })
@@ -244,6 +252,12 @@ async function countListed(tx: Queries, uids: readonly number[]): Promise<number
     .where(and(inArray(accounts.uid, [...uids]), isListed))
     .get();
   return row?.people ?? 0;
+}
+
+/** Who is out is told so, and the others that he is. */
+function tellLeft(emit: Emit, groupId: string, uid: number): void {
+  emit({ kind: 'left', uid, groupId });
+  emit({ kind: 'member_changed', groupId, uid, role: null });
 }
 
 /** The last one out takes the group and its log along. */
@@ -258,7 +272,8 @@ async function removeFrom(tx: Queries, chatId: number, uid: number): Promise<voi
   if (!left) await tx.delete(chats).where(eq(chats.id, chatId));
 }
 
-async function handOver(tx: Queries, chatId: number): Promise<void> {
+/** Makes the longest-standing admin, else member, the owner; null when there is nobody. */
+async function handOver(tx: Queries, chatId: number): Promise<number | null> {
   const heir = await tx
     .select({ uid: members.uid })
     .from(members)
@@ -270,9 +285,10 @@ async function handOver(tx: Queries, chatId: number): Promise<void> {
     )
     .limit(1)
     .get();
-  if (!heir) return;
+  if (!heir) return null;
   await tx
     .update(members)
     .set({ role: 'owner' })
     .where(and(eq(members.chatId, chatId), eq(members.uid, heir.uid)));
+  return heir.uid;
 }

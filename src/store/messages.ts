@@ -3,18 +3,25 @@ import { and, asc, desc, eq, gt, lt, type SQL, sql } from 'drizzle-orm';
 import type { Message } from '../protocol/entities.ts';
 import { createAppend } from './append.ts';
 import { refOf } from './chats.ts';
+import { createRemoval } from './removal.ts';
 import { accounts, chats, members, messages } from './schema.ts';
 import type { Driver } from './sqlite.ts';
-import type { MessageStore } from './store.ts';
+import type { Emit, MessageStore } from './store.ts';
 
 const senderFields = {
   senderUid: messages.senderUid,
   senderName: sql<string>`COALESCE(${accounts.firstName} || ' ' || ${accounts.lastName}, 'Deleted account')`,
   senderPicture: sql<string>`COALESCE(${accounts.picture}, '')`,
 };
-const messageFields = { seq: messages.seq, body: messages.body, sentAt: messages.sentAt, ...senderFields };
+const messageFields = {
+  seq: messages.seq,
+  body: messages.body,
+  sentAt: messages.sentAt,
+  removedAt: messages.removedAt,
+  ...senderFields,
+};
 
-export function createMessageStore(driver: Driver): MessageStore {
+export function createMessageStore(driver: Driver, emit: Emit, defaultGroupId: string): MessageStore {
   const { reader } = driver;
   const { placeholder } = sql;
   const recent = reader
@@ -66,6 +73,7 @@ export function createMessageStore(driver: Driver): MessageStore {
 
   return {
     appendMessages: createAppend(driver),
+    removeMessage: createRemoval(driver, emit, defaultGroupId),
 
     listRecentMessages: async (uid, perChat) => {
       const byChat = new Map<number, { ref: ReturnType<typeof refOf>; messages: Message[] }>();

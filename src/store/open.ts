@@ -5,9 +5,11 @@ import { createAccountStore } from './accounts.ts';
 import { createAdminStore } from './admin.ts';
 import type { AdminStore } from './admin-store.ts';
 import { createAuditStore } from './audit.ts';
+import { createBlockStore } from './blocks.ts';
 import { createChatStore } from './chats.ts';
 import { createCodeStore } from './codes.ts';
 import { createMessageStore } from './messages.ts';
+import { createRoleStore } from './roles.ts';
 import { chats, installation } from './schema.ts';
 import { createSecondFactorStore } from './second-factors.ts';
 import { createSessionStore } from './sessions.ts';
@@ -46,7 +48,9 @@ export async function openStore({
     ...createCodeStore(driver),
     ...createSecondFactorStore(driver),
     ...createChatStore(driver, emit, defaultGroup.groupId),
-    ...createMessageStore(driver),
+    ...createRoleStore(driver, emit, defaultGroup.groupId),
+    ...createMessageStore(driver, emit, defaultGroup.groupId),
+    ...createBlockStore(driver),
     ...createAuditStore(driver),
     ...createAdminStore(driver, emit, defaultGroup.groupId),
     epoch,

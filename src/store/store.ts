@@ -1,8 +1,7 @@
 // What the features ask of the store: few methods, each one atomic operation, each scoped by who asks.
-import type { ChatRef, ChatView, Message } from '../protocol/entities.ts';
+import type { ChatRef, ChatView, Message, Role } from '../protocol/entities.ts';
 
 export type CodePurpose = 'verify' | 'email_change' | 'email_undo' | 'reset';
-export type Role = 'owner' | 'admin' | 'member';
 
 export interface Account {
   readonly uid: number;
@@ -120,7 +119,9 @@ export interface AccountStore {
 
   /** All verified accounts that are not banned, by ascending uid: the very same array until somebody is added, renamed or removed. */
   listAllPeople(): Promise<readonly Person[]>;
-  /** The same but the asker, by ascending uid, after `after`; `prefix` of either name, ignoring case. */
+  /** Whom `listAllPeople` has and this account may not see: itself, who blocked it, whom it blocked. Each once. */
+  listHiddenFrom(uid: number): Promise<number[]>;
+  /** The same but the hidden, by ascending uid, after `after`; `prefix` of either name, ignoring case. */
   listPeople(uid: number, page: { prefix: string; after: number; limit: number | null }): Promise<Person[]>;
   /** Removes what has expired: unverified sign-ups, sessions, codes. */
   removeExpired(times: {
@@ -137,6 +138,12 @@ export interface Person {
 }
 
 export type MemberOutcome = 'done' | 'no_group' | 'no_person' | 'not_allowed' | 'already' | 'not_member';
+/** `owner_stays`: an owner gives up that role only by making another one owner. */
+export type RoleOutcome = MemberOutcome | 'owner_stays';
+
+export interface Member extends Person {
+  readonly role: Role;
+}
 
 /** A chat as the list entry that a member gets to see when it is made or joined. */
 export interface ChatHead {
@@ -152,6 +159,14 @@ export interface ChatHead {
 export type StoreEvent =
   | { readonly kind: 'joined'; readonly uid: number; readonly chat: ChatHead }
   | { readonly kind: 'left'; readonly uid: number; readonly groupId: string }
+  /** Who is in a group as what, for those who are in it; a null role is out. Never of the default group. */
+  | {
+      readonly kind: 'member_changed';
+      readonly groupId: string;
+      readonly uid: number;
+      readonly role: Role | null;
+    }
+  | { readonly kind: 'message_removed'; readonly message: RemovedMessage }
   | { readonly kind: 'sessions_ended'; readonly uid: number; readonly sessionIds: readonly number[] };
 
 export type Emit = (event: StoreEvent) => void;
@@ -169,6 +184,10 @@ export interface ChatStore {
   removeMember(actorUid: number, groupId: string, memberUid: number): Promise<MemberOutcome>;
   /** The owner hands over to the longest-standing admin, else member; the last one out removes the group. */
   leaveGroup(actorUid: number, groupId: string): Promise<MemberOutcome>;
+  /** The owner gives a member a role; who makes another one owner becomes admin. Nobody is owner of the default group. */
+  setRole(actorUid: number, groupId: string, memberUid: number, role: Role): Promise<RoleOutcome>;
+  /** The members of one of the asker's groups by ascending uid, after `after`; null when it is none of his. */
+  listMembers(uid: number, groupId: string, page: { after: number; limit: number }): Promise<Member[] | null>;
   /** The asker's chats, most recently active first; may be empty. */
   listChats(uid: number): Promise<ChatView[]>;
   /** One of the asker's chats, or null when it is none of his. */
@@ -191,7 +210,7 @@ export type AppendOutcome =
   | { readonly kind: 'appended'; readonly message: Message; readonly created: DirectChat | null }
   /** Sent before with the same id and content: the first result. */
   | { readonly kind: 'repeated'; readonly message: Message }
-  | { readonly kind: 'not_member' | 'no_chat' | 'no_person' | 'other_content' };
+  | { readonly kind: 'not_member' | 'no_chat' | 'no_person' | 'blocked' | 'other_content' };
 
 /** A direct chat that a first message just made. */
 export interface DirectChat {
@@ -204,6 +223,30 @@ export interface ChatHistory {
   readonly ref: ChatRef;
   readonly messages: Message[];
 }
+
+/** Where a removed message stands, and whose it was. */
+export interface RemovedMessage {
+  /** As the one who removed it names the chat, who is `viewerUid`. */
+  readonly ref: ChatRef;
+  readonly viewerUid: number;
+  readonly seq: number;
+  readonly senderUid: number;
+}
+
+export interface Removal {
+  /** Who asks, and from whose side a direct chat is named. */
+  readonly uid: number;
+  readonly ref: ChatRef;
+  readonly seq: number;
+  /** For whoever runs the server: any message of any chat, `uid` need not be in it. */
+  readonly byOperator: boolean;
+  /** ms since the epoch */
+  readonly now: number;
+}
+
+export type RemovalOutcome =
+  | { readonly kind: 'removed'; readonly message: RemovedMessage }
+  | { readonly kind: 'no_chat' | 'no_message' | 'not_allowed' | 'already' };
 
 /** Which messages of a chat: before one position or after one (both exclusive), the newest when both are null. */
 export interface HistoryPage {
@@ -225,6 +268,19 @@ export interface MessageStore {
   listRecentMessages(uid: number, perChat: number): Promise<ChatHistory[]>;
   /** A page of one chat, ascending; null when not a member. */
   listMessages(uid: number, ref: ChatRef, page: HistoryPage): Promise<Message[] | null>;
+  /**
+   * Takes a message's text away for good and leaves its place. Its sender may, and owner and admins of a group; in the
+   * default group the sender alone.
+   */
+  removeMessage(removal: Removal): Promise<RemovalOutcome>;
+}
+
+/** While either of two has blocked the other no direct message passes, and neither sees the other among the people. */
+export interface BlockStore {
+  block(uid: number, blockedUid: number, now: number): Promise<'done' | 'no_person' | 'already'>;
+  unblock(uid: number, blockedUid: number): Promise<'done' | 'no_person' | 'not_blocked'>;
+  /** Whom this account has blocked, by ascending uid; may be empty. */
+  listBlocked(uid: number): Promise<Person[]>;
 }
 
 export interface MarkStore {
@@ -322,6 +378,7 @@ export interface Store
     SecondFactorStore,
     ChatStore,
     MessageStore,
+    BlockStore,
     AuditStore {
   /** What clients know this history by; another one after a restore. */
   readonly epoch: string;
