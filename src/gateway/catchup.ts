@@ -37,17 +37,24 @@ interface Page {
 }
 
 export class CatchUp {
+  /** Counts what was told to sockets. */
+  #told = 0;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
 
   constructor(private readonly messages: MessageService) {}
 
+  /** Notes that sockets are told of a change: what is being read is then read again before it is used. */
+  told(): void {
+    this.#told += 1;
+  }
+
   /**
-   * Runs one step after the other, each when it is its turn, until one returns true or the socket is gone. A bounded
+   * Reads and uses, step after step, each when it is its turn, until `use` returns true or the socket is gone. A bounded
    * number runs at once, the others in the order they came; a slow reader is waited for outside the turns.
    */
-  async untilDone(socket: Socket, step: () => Promise<boolean>): Promise<void> {
-    while (await roomToSend(socket)) if (await this.#inTurn(step)) return;
+  async untilDone<T>(socket: Socket, read: () => Promise<T>, use: (seen: T) => boolean): Promise<void> {
+    while (await roomToSend(socket)) if (await this.#inTurn(() => this.#asOfNow(read, use))) return;
   }
 
   /**
@@ -85,6 +92,15 @@ export class CatchUp {
       if (page.bytes >= catchUpLimits.bytesPerTurn) break;
     }
     page.cursors.set(groupId, after);
+  }
+
+  /** Nothing was told between the reading and the use, not even in the same turn: a push must not be undone by a page. */
+  async #asOfNow<T, R>(read: () => Promise<T>, use: (seen: T) => R): Promise<R> {
+    for (;;) {
+      const told = this.#told;
+      const seen = await read();
+      if (told === this.#told) return use(seen);
+    }
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {

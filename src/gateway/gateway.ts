@@ -48,8 +48,6 @@ export class Gateway implements Handlers {
   readonly #admission: Admission;
   readonly #catchUp: CatchUp;
   readonly #rates: Rates;
-  /** Counts what was told to sockets, so that an announce can see whether what it read has changed meanwhile. */
-  #told = 0;
   #sharedEnds = '';
   #stopping = false;
 
@@ -58,7 +56,7 @@ export class Gateway implements Handlers {
     this.#catchUp = new CatchUp(deps.messages);
     this.#rates = new Rates(deps.clock, deps.width);
     deps.bus.subscribe((event) => {
-      this.#told += 1;
+      this.#catchUp.told();
       this.#fanout.storeEvent(event);
     });
   }
@@ -129,8 +127,8 @@ export class Gateway implements Handlers {
       if (!isCounted) this.#rates.spend('announce', uid);
       isCounted = true;
     };
-    await this.#catchUp.untilDone(socket, async () => {
-      const { actor, chats, ends, page } = await this.#look({ uid, token }, cursors, count);
+    const look = () => this.#look({ uid, token }, cursors, count);
+    await this.#catchUp.untilDone(socket, look, ({ actor, chats, ends, page }) => {
       if (socket.readyState !== WebSocket.OPEN) return true;
       // One that is announced already gets nothing live until it has what came before.
       if (!page.last) this.#presence.detach(socket);
@@ -154,20 +152,17 @@ export class Gateway implements Handlers {
     return this.#sharedEnds;
   }
 
-  /** Who asks, the chats, and what is missing of them, all as of one moment. */
+  /** Who asks, the chats, and what is missing of them; all as of one moment when nothing was told meanwhile. */
   async #look(credentials: Credentials, cursors: Positions, count: () => void) {
-    for (;;) {
-      const told = this.#told;
-      const actor = await this.deps.authenticate(credentials);
-      if (!actor?.verified) {
-        throw new AppError('unauthenticated', 'UID and TOKEN do not match. Log in again.');
-      }
-      count(); // not before the token is known to be good: nobody may use up what is another's
-      const chats = await this.deps.listChats(actor);
-      const ends = new Map(chats.map(({ ref, lastSeq }) => [chatIdFor(actor.uid, ref), lastSeq]));
-      const page = await this.#catchUp.nextPage(actor, cursors, ends);
-      if (told === this.#told) return { actor, chats, ends, page };
+    const actor = await this.deps.authenticate(credentials);
+    if (!actor?.verified) {
+      throw new AppError('unauthenticated', 'UID and TOKEN do not match. Log in again.');
     }
+    count(); // not before the token is known to be good: nobody may use up what is another's
+    const chats = await this.deps.listChats(actor);
+    const ends = new Map(chats.map(({ ref, lastSeq }) => [chatIdFor(actor.uid, ref), lastSeq]));
+    const page = await this.#catchUp.nextPage(actor, cursors, ends);
+    return { actor, chats, ends, page };
   }
 
   /** Hands a message to the log; its reply and its pushes go out when it is on disk. */
@@ -191,7 +186,7 @@ export class Gateway implements Handlers {
           reply(acknowledgement(groupId, fields, result.duplicate));
         },
         publish: (sent) => {
-          this.#told += 1;
+          this.#catchUp.told();
           this.#fanout.message(sent, fields, from);
         },
       },
@@ -211,8 +206,8 @@ export class Gateway implements Handlers {
     socket.data.ends = null;
     const known = endsOfText(ends ?? '[]');
     let cursors = readCursors(actor.uid, CURSORS);
-    await this.#catchUp.untilDone(socket, async () => {
-      const page = await this.#catchUp.nextPage(actor, cursors, known);
+    const read = () => this.#catchUp.nextPage(actor, cursors, known);
+    await this.#catchUp.untilDone(socket, read, (page) => {
       if (socket.data.actor?.sessionId !== actor.sessionId) return true;
       push(socket, page.frames);
       cursors = page.cursors;
