@@ -62,6 +62,9 @@ async function tellStory(): Promise<void> {
   await showSockets(alice, bob, direct, () =>
     show(endpoints.addMember, { ...both, GROUP_ID: group, MEMBER_UID: bob.UID }),
   );
+  await showMembers(both, bob, group);
+  await showRemoval(alice, bob);
+  await showBlocks(both, bob);
   await show(endpoints.listPeople, { UID: alice.UID, TOKEN: alice.TOKEN });
   await show(endpoints.profilePicture, {}, `/get_profile_pic_link/${bob.UID}`);
   await show(endpoints.listChats, both);
@@ -76,6 +79,41 @@ async function tellStory(): Promise<void> {
   await showAdmin(bob);
   await show(endpoints.uptime, {});
   await show(endpoints.backUp, {}, endpoints.backUp.path, { authorization: `Bearer ${adminKey}` });
+}
+
+async function showMembers(both: Json, bob: Person, group: unknown): Promise<void> {
+  const socket = await announcedQuietly(bob);
+  await show(endpoints.setRole, { ...both, GROUP_ID: group, MEMBER_UID: bob.UID, ROLE: 'admin' });
+  await showPushes(socket, 'member_changed');
+  await show(endpoints.listMembers, { ...both, GROUP_ID: group });
+  socket.close();
+}
+
+async function showRemoval({ UID, COOKIE }: Person, bob: Person): Promise<void> {
+  const socket = await announcedQuietly(bob);
+  await show(endpoints.removeMessage, { UID, COOKIE, GROUP_ID: '1000000000000', MESSAGE_ID: 2 });
+  await showPushes(socket, 'message_changed');
+  socket.close();
+}
+
+async function showBlocks(both: Json, bob: Person): Promise<void> {
+  await show(endpoints.blockUser, { ...both, BLOCKED_UID: bob.UID });
+  await show(endpoints.listBlocked, both);
+  await show(endpoints.unblockUser, { ...both, BLOCKED_UID: bob.UID });
+}
+
+async function announcedQuietly({ UID, TOKEN }: Person) {
+  const socket = await openSocket('/ws', 'bob');
+  await socket.askQuietly('wants_all_his_chats', { UID, TOKEN });
+  return socket;
+}
+
+/** Shows what was pushed to a socket since it was last looked at. */
+async function showPushes(socket: { printPushes: () => void }, event: string): Promise<void> {
+  heading(`push \`${event}\``);
+  await Bun.sleep(20);
+  socket.printPushes();
+  closeBlock();
 }
 
 async function showSignUp(): Promise<Person> {
@@ -157,10 +195,7 @@ async function showSockets(
   await a.ask('sing', {});
   closeBlock();
   await addBob();
-  heading('push `chat_changed`');
-  await Bun.sleep(20);
-  b.printPushes();
-  closeBlock();
+  await showPushes(b, 'chat_changed');
   a.close();
   b.close();
 }
@@ -178,14 +213,18 @@ async function openSocket(path: string, who: string) {
   await new Promise((resolve) => {
     socket.onopen = resolve;
   });
+  const askQuietly = (event: string, data: Json): Promise<string> => {
+    const reply = new Promise<string>((resolve) => {
+      waiting = resolve;
+    });
+    socket.send(JSON.stringify({ event, data }));
+    return reply;
+  };
   return {
+    askQuietly,
     async ask(event: string, data: Json): Promise<void> {
-      const frame = JSON.stringify({ event, data });
-      const reply = new Promise<string>((resolve) => {
-        waiting = resolve;
-      });
-      socket.send(frame);
-      lines.push(`${who.padEnd(5)} -> ${masked(frame)}`, await reply);
+      const question = masked(JSON.stringify({ event, data }));
+      lines.push(`${who.padEnd(5)} -> ${question}`, await askQuietly(event, data));
     },
     printPushes: () => void lines.push(...pushes.splice(0)),
     close: () => socket.close(),

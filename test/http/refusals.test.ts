@@ -39,6 +39,12 @@ const rows: Row[] = [
   { name: 'addMember', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
   { name: 'removeMember', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
   { name: 'leaveGroup', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
+  { name: 'setRole', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
+  { name: 'listMembers', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
+  { name: 'removeMessage', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
+  { name: 'blockUser', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
+  { name: 'unblockUser', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
+  { name: 'listBlocked', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
 ];
 /** Those that ask for no credentials, with the status of a body they cannot read. */
 const open: [Name, number][] = [
@@ -67,6 +73,9 @@ beforeAll(async () => {
     NAME: 'Group',
     GROUP_ID: group,
     MEMBER_UID: bob.uid,
+    ROLE: 'admin',
+    BLOCKED_UID: bob.uid,
+    MESSAGE_ID: 1,
     PHONE: '12345678',
     ENTERD_OTP: 'x',
     CODE: 'x',
@@ -125,6 +134,9 @@ describe.each(rows.map((row): [Name, Row] => [row.name, row]))('%s', (name, row)
 const wrongFields = {
   GROUP_ID: defaultGroup,
   MEMBER_UID: 123_456_789,
+  ROLE: 'admin',
+  BLOCKED_UID: 123_456_789,
+  MESSAGE_ID: 1,
   NAME: 'Again',
   PHONE: '12345678',
   OTP: 'x',
@@ -195,6 +207,9 @@ describe('a body that can not be read', () => {
       'NAME',
       'MEMBERS',
       'MEMBER_UID',
+      'ROLE',
+      'BLOCKED_UID',
+      'MESSAGE_ID',
       'GROUP_ID',
       'BEFORE',
       'AFTER',

@@ -74,6 +74,9 @@ function plausible(field: string): fc.Arbitrary<unknown> {
   const known: Record<string, unknown[]> = {
     GROUP_ID: [...chats, Number(defaultGroup)],
     MEMBER_UID: uids,
+    BLOCKED_UID: uids,
+    ROLE: ['owner', 'admin', 'member', 'Owner', ''],
+    MESSAGE_ID: [0, 1, 2, '1'],
     MEMBERS: [[alice.uid], [bob.uid, bob.uid], [123456789], []],
     SENDER_ID: uids,
     EMAIL: [bob.email, carol.email, 'new.address@example.test', 'A@B.CO', ''],

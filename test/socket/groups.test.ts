@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { credentials, join, makeGroup, type Person } from '../support/people.ts';
 import { TestServer } from '../support/server.ts';
-import { defaultGroup, TestSocket } from '../support/socket.ts';
+import { defaultGroup, type Frame, TestSocket } from '../support/socket.ts';
 
 let server: TestServer;
 let alice: Person;
@@ -26,6 +26,11 @@ async function change(path: string, person: Person, groupId: string, member?: Pe
   expect([path, status, body.message]).toEqual([path, 200, expect.any(String)]);
 }
 
+const memberChanged = (groupId: string, { uid }: Person, what: { ROLE: string } | { REMOVED: true }) => ({
+  event: 'member_changed',
+  data: { GROUP_ID: groupId, MEMBER_UID: uid, ...what },
+});
+
 test('create_group tells all its people, and messages begin at once', async () => {
   await using hers = await TestSocket.announced(server, alice);
   await using his = await TestSocket.announced(server, bob);
@@ -48,7 +53,7 @@ test('create_group tells all its people, and messages begin at once', async () =
   expect(await outsider.rest()).toEqual([]);
 });
 
-test('add_member tells the new one alone, who receives and may write from then on', async () => {
+test('add_member tells the new one of the chat and the others of him; he receives and may write from then on', async () => {
   const team = await makeGroup(server, alice, [bob]);
   await using hers = await TestSocket.announced(server, alice);
   await using theirs = await TestSocket.announced(server, carol);
@@ -57,6 +62,7 @@ test('add_member tells the new one alone, who receives and may write from then o
   expect(await theirs.rest()).toEqual([]);
   expect((await theirs.say('may I?', team)).data.status_code).toBe(403);
   await change('/add_member', alice, team, carol);
+  expect(await hers.rest()).toEqual([memberChanged(team, carol, { ROLE: 'member' })]);
   await hers.say('after', team);
   for (const socket of [theirs, theirPhone]) {
     const frames = await socket.rest();
@@ -79,6 +85,7 @@ test('a removed member is told and stops receiving and writing at once', async (
   await hers.say('before', team);
   for (const socket of [his, hisPhone]) expect((await socket.next()).data.MESSAGE).toBe('before');
   await change('/remove_member', alice, team, bob);
+  expect(await hers.rest()).toEqual([memberChanged(team, bob, { REMOVED: true })]);
   await hers.say('after', team);
   for (const socket of [his, hisPhone]) {
     expect(await socket.rest()).toEqual([{ event: 'chat_changed', data: { GROUP_ID: team, REMOVED: true } }]);
@@ -95,6 +102,7 @@ test('one who leaves is told on every device and stops receiving at once', async
   await using his = await TestSocket.announced(server, bob);
   await using hisPhone = await TestSocket.announced(server, bob, '/ws/phone');
   await change('/leave_group', bob, team);
+  expect(await hers.rest()).toEqual([memberChanged(team, bob, { REMOVED: true })]);
   await hers.say('after', team);
   for (const socket of [his, hisPhone]) {
     expect(await socket.rest()).toEqual([{ event: 'chat_changed', data: { GROUP_ID: team, REMOVED: true } }]);
@@ -109,6 +117,7 @@ test('one who is removed and added again receives again', async () => {
   await change('/remove_member', alice, team, bob);
   await hers.say('unheard', team);
   await change('/add_member', alice, team, bob);
+  await hers.rest();
   await hers.say('heard', team);
   const frames = await his.rest();
   expect(frames.map(({ data }) => data.MESSAGE ?? data.REMOVED ?? data.NAME)).toEqual([
@@ -116,6 +125,44 @@ test('one who is removed and added again receives again', async () => {
     'Team',
     'heard',
   ]);
+});
+
+test('set_role tells everybody in the group, and nobody else', async () => {
+  const team = await makeGroup(server, alice, [bob]);
+  await using hers = await TestSocket.announced(server, alice);
+  await using his = await TestSocket.announced(server, bob);
+  await using outsider = await TestSocket.announced(server, carol);
+  const set = (ROLE: string) =>
+    server.post('/set_role', { ...credentials(alice), GROUP_ID: team, MEMBER_UID: bob.uid, ROLE });
+  expect((await set('admin')).status).toBe(200);
+  for (const socket of [hers, his])
+    expect(await socket.rest()).toEqual([memberChanged(team, bob, { ROLE: 'admin' })]);
+  expect((await set('owner')).status).toBe(200);
+  for (const socket of [hers, his])
+    expect(await socket.rest()).toEqual([
+      memberChanged(team, alice, { ROLE: 'admin' }),
+      memberChanged(team, bob, { ROLE: 'owner' }),
+    ]);
+  expect((await set('member')).status).toBe(403);
+  for (const socket of [hers, his, outsider]) expect(await socket.rest()).toEqual([]);
+});
+
+test('when the owner leaves, the others are told who follows', async () => {
+  const team = await makeGroup(server, alice, [bob]);
+  await using hers = await TestSocket.announced(server, alice);
+  await using his = await TestSocket.announced(server, bob);
+  await change('/leave_group', alice, team);
+  expect(await his.rest()).toEqual([
+    memberChanged(team, alice, { REMOVED: true }),
+    memberChanged(team, bob, { ROLE: 'owner' }),
+  ]);
+  expect((await hers.rest()).map(({ event }) => event)).toEqual(['chat_changed']);
+});
+
+test('who comes into the default group is told to nobody', async () => {
+  await using hers = await TestSocket.announced(server, alice);
+  await join(server, 'Erin');
+  expect(await hers.rest()).toEqual([]);
 });
 
 test('one who announces after having been removed gets nothing of the group', async () => {
@@ -127,6 +174,12 @@ test('one who announces after having been removed gets nothing of the group', as
   await hers.say('after', team);
   expect(await his.rest()).toEqual([]);
 });
+
+/** The next frame but what is told of members. */
+async function nextReply(socket: TestSocket): Promise<Frame> {
+  const frame = await socket.next();
+  return frame.event === 'member_changed' ? nextReply(socket) : frame;
+}
 
 /** Lets a sender write while somebody is removed, and looks at what the removed one got. */
 async function race(hers: TestSocket, his: TestSocket, round: number): Promise<number> {
@@ -140,7 +193,7 @@ async function race(hers: TestSocket, his: TestSocket, round: number): Promise<n
   for (let number = 0; number < burst; number += 1) write();
   await removed;
   let newest = 0;
-  for (let number = 0; number < 2 * burst; number += 1) newest = (await hers.next()).data.MESSAGE_ID;
+  for (let number = 0; number < 2 * burst; number += 1) newest = (await nextReply(hers)).data.MESSAGE_ID;
   expect(newest).toBe(2 * burst);
 
   const frames = await his.rest();

@@ -85,6 +85,8 @@ export class FrameDevice implements Device {
     else if (event === 'chat_changed') this.follower.joined(data.GROUP_ID, data.LAST_MESSAGE_ID);
     else if (id !== undefined) this.#replied(id, data);
     else if (event === 'send_message') this.#pushed(messageOf(data));
+    else if (event === 'member_changed')
+      return; // who else is in a group is no message
     else this.follower.complain(`a frame ${event} ${JSON.stringify(data)}`);
   }
 
