@@ -48,10 +48,7 @@ export class Fanout {
       const removed = { GROUP_ID: event.groupId, REMOVED: true };
       this.#tell(event.uid, pushFrame('chat_changed', removed), null);
     } else if (event.kind === 'member_changed') {
-      const { groupId, uid, role } = event;
-      const what = role === null ? { REMOVED: true } : { ROLE: role };
-      const change = { GROUP_ID: groupId, MEMBER_UID: uid, ...what };
-      this.#publish(chatTopic(groupId), pushFrame('member_changed', change), null);
+      this.#memberChanged(event);
     } else if (event.kind === 'message_removed') {
       this.#messageRemoved(event.message);
     } else {
@@ -77,6 +74,12 @@ export class Fanout {
       .all()
       .filter((socket) => socket.getBufferedAmount() > socketLimits.backpressureBytes);
     for (const socket of slow) socket.terminate();
+  }
+
+  #memberChanged({ groupId, uid, role }: Extract<StoreEvent, { kind: 'member_changed' }>): void {
+    const what = role === null ? { REMOVED: true } : { ROLE: role };
+    const change = { GROUP_ID: groupId, MEMBER_UID: uid, ...what };
+    this.#publish(chatTopic(groupId), pushFrame('member_changed', change), null);
   }
 
   /** Everybody is told, also who removed it: it was asked for over HTTP. */
