@@ -115,6 +115,7 @@ test('one who is removed and added again receives again', async () => {
   await using hers = await TestSocket.announced(server, alice);
   await using his = await TestSocket.announced(server, bob);
   await change('/remove_member', alice, team, bob);
+  await hers.rest();
   await hers.say('unheard', team);
   await change('/add_member', alice, team, bob);
   await hers.rest();
@@ -169,6 +170,7 @@ test('one who announces after having been removed gets nothing of the group', as
   const team = await makeGroup(server, alice, [bob]);
   await using hers = await TestSocket.announced(server, alice);
   await change('/remove_member', alice, team, bob);
+  await hers.rest();
   await using his = await TestSocket.open(server);
   expect((await his.announce(bob)).data.chats).not.toHaveProperty([team]);
   await hers.say('after', team);
