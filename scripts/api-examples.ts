@@ -76,6 +76,7 @@ async function tellStory(): Promise<void> {
     EMAIL: 'alice@example.test',
     OTP: undoCodeFor('alice@example.test'),
   });
+  await showSessionsAndReset();
   await showAdmin(bob);
   await show(endpoints.uptime, {});
   await show(endpoints.backUp, {}, endpoints.backUp.path, { authorization: `Bearer ${adminKey}` });
@@ -155,6 +156,23 @@ async function showSecondFactor(both: Json): Promise<void> {
 
 function firstOf(codes: unknown): string {
   return (codes as string[])[0] ?? '';
+}
+
+/** Alice, whom taking back her address logged out, forgets her password, and tidies up her logins. */
+async function showSessionsAndReset(): Promise<void> {
+  const EMAIL = 'alice@example.test';
+  await show(endpoints.forgotPassword, { EMAIL });
+  await Bun.sleep(100); // the code is mailed after the answer
+  const NEW_PASSWORD = 'a better horse 43';
+  await show(endpoints.resetPassword, { EMAIL, OTP: codeFor(EMAIL), NEW_PASSWORD });
+  const logins: Json[] = [];
+  for (let count = 0; count < 2; count += 1)
+    logins.push(await quietPost('/login', { EMAIL, PASSWORD: NEW_PASSWORD }));
+  const [{ UID, COOKIE } = {}] = logins;
+  const { sessions } = await show(endpoints.listSessions, { UID, COOKIE });
+  const other = (sessions as Json[]).find(({ CURRENT }) => CURRENT === false);
+  await show(endpoints.logOut, { UID, COOKIE, SESSION_ID: other?.SESSION_ID });
+  await show(endpoints.logOutAll, { UID, COOKIE });
 }
 
 async function showSockets(

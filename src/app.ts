@@ -1,9 +1,11 @@
 // The HTTP app: the order of what every request passes, and the endpoints behind it.
 import { Hono } from 'hono';
 import type { ProfileService } from './accounts/profile.ts';
+import type { PasswordRecovery } from './accounts/recovery.ts';
 import { mountAccounts } from './accounts/routes.ts';
 import type { SecondFactors } from './accounts/second-factor.ts';
 import type { AccountService } from './accounts/service.ts';
+import { mountSessions } from './accounts/session-routes.ts';
 import type { Sessions } from './accounts/sessions.ts';
 import { mountChats } from './chats/routes.ts';
 import type { ChatService } from './chats/service.ts';
@@ -33,6 +35,7 @@ export interface AppDeps {
   readonly profiles: ProfileService;
   readonly secondFactors: SecondFactors;
   readonly sessions: Sessions;
+  readonly recovery: PasswordRecovery;
   readonly chats: ChatService;
   readonly messages: MessageService;
   readonly ops: OpsDeps;
@@ -54,6 +57,7 @@ export function createApp(deps: AppDeps): Hono<Env> {
 
   const authenticate = deps.sessions.authenticate.bind(deps.sessions);
   mountAccounts(app, authenticate, deps);
+  mountSessions(app, authenticate, deps);
   mountChats(app, authenticate, deps.chats);
   mountMessages(app, authenticate, deps.messages);
   mountOps(app, deps.ops);

@@ -3,7 +3,10 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Server } from 'bun';
 import { version } from '../package.json' with { type: 'json' };
+import { createNote } from './accounts/audit.ts';
+import { OneTimeCodes } from './accounts/codes.ts';
 import { ProfileService } from './accounts/profile.ts';
+import { PasswordRecovery } from './accounts/recovery.ts';
 import { SecondFactors } from './accounts/second-factor.ts';
 import { newInstallationKey } from './accounts/secrets.ts';
 import { AccountService } from './accounts/service.ts';
@@ -19,13 +22,13 @@ import { clientAddress } from './http/address.ts';
 import { type SafetyHeaders, safetyHeaders } from './http/headers.ts';
 import { assertHeadFits, refuse } from './http/middleware.ts';
 import { type Bus, createBus } from './infra/bus.ts';
+import { createGuesses } from './infra/guesses.ts';
 import { readOrMakeKey } from './infra/keyfile.ts';
 import { createLimiter, wide } from './infra/limiter.ts';
 import { createMailer } from './infra/mailer.ts';
 import { networkOf } from './infra/network.ts';
 import type { Log } from './log.ts';
 import { MessageService } from './messages/service.ts';
-import { createAudit } from './ops/admin/audit.ts';
 import { createAdminGuard } from './ops/admin/key.ts';
 import { AdminService } from './ops/admin/service.ts';
 import { createBackupRunner } from './ops/backup/runner.ts';
@@ -148,7 +151,8 @@ function assemble(
   const width = config.RATE_LIMITS ? 1 : wide;
   const limiter = createLimiter(width);
   const serverSecret = readOrMakeKey(inData('server.secret'), newInstallationKey);
-  const sessions = new Sessions({ store, serverSecret, clock, log });
+  const note = createNote(store, clock, log);
+  const sessions = new Sessions({ store, serverSecret, note, clock, log });
   const mailer = createMailer({
     smtpUrl: config.SMTP_URL,
     from: config.MAIL_FROM ?? defaultSender(config.SMTP_URL),
@@ -156,19 +160,20 @@ function assemble(
     log,
     clock,
   });
-  const audit = createAudit(store, clock, log);
   const sender = { serviceName: config.DEFAULT_GROUP_NAME };
-  const secondFactors = new SecondFactors({ store, limiter, sender, clock });
+  const secondFactors = new SecondFactors({ store, limiter, sender, note, clock });
   const accountDeps = {
     store,
     sessions,
+    codes: new OneTimeCodes({ store, mailer, sender, clock, limitCodes: config.RATE_LIMITS }),
     secondFactors,
     mailer,
     limiter,
+    loginGuesses: createGuesses('login', width),
     sender,
+    note,
     clock,
     log,
-    limitCodes: config.RATE_LIMITS,
     registration: { mode: config.REGISTRATION, allowedDomains: config.ALLOWED_EMAIL_DOMAINS ?? null },
   };
   const chats = new ChatService({ store, clock });
@@ -184,20 +189,21 @@ function assemble(
         schedule: config.BACKUP_SCHEDULE,
         log,
         clock,
-        note: (kind, detail) => void audit({ kind, uid: null, actor: 'server', address: '', detail }),
+        note: (kind, detail) => void note({ kind, uid: null, actor: 'server', detail }),
       })
     : null;
   const adminKey = config.ADMIN_KEY ?? readOrMakeKey(inData('admin.key'), newInstallationKey);
-  const guard = createAdminGuard({ adminKey, limiter, audit });
+  const guard = createAdminGuard({ adminKey, limiter, audit: note });
   const app = createApp({
     accounts: new AccountService(accountDeps),
     profiles: new ProfileService(accountDeps),
     secondFactors,
     sessions,
+    recovery: new PasswordRecovery({ ...accountDeps, resetGuesses: createGuesses('reset', width) }),
     chats,
     messages,
     ops: { guard, version, startedAt: clock(), clock, backups },
-    admin: { guard, service: new AdminService({ store, audit, clock }), store },
+    admin: { guard, service: new AdminService({ store, audit: note, clock }), store },
     limiter,
     width,
     headers,

@@ -1,5 +1,6 @@
 // The mails that accounts get: what they say, as text and as HTML.
-import type { Mail } from '../infra/mailer.ts';
+import type { Mail, Mailer } from '../infra/mailer.ts';
+import type { Log } from '../log.ts';
 
 /** How the mails name the service. */
 export interface MailSender {
@@ -14,6 +15,15 @@ export function codeMail(sender: MailSender, to: string, code: string, expiresAt
     'Your one-time code:',
     { code },
     'It is good for 10 minutes and for one use. If you did not ask for it, ignore this mail: without the code nothing happens.',
+  ]);
+}
+
+/** The one-time code that sets a new password; nobody waits for whether it was taken. */
+export function resetMail(sender: MailSender, to: string, code: string, expiresAt: number): Mail {
+  return notice(to, `${code} resets your ${sender.serviceName} password`, expiresAt, [
+    'Somebody, probably you, forgot the password of your account. This one-time code sets a new one:',
+    { code },
+    'It is good for 10 minutes and for one use. If you did not ask for it, ignore this mail and give the code to nobody: your password stays what it is.',
   ]);
 }
 
@@ -33,6 +43,27 @@ export function passwordChangedMail(sender: MailSender, to: string, now: number)
     'The password of your account was changed and all other devices were logged out.',
     'If that was not you, somebody knows your old password: write to whoever runs this service at once.',
   ]);
+}
+
+/** Tells the address that a code mailed to it set a new password. */
+export function passwordResetMail(sender: MailSender, to: string, now: number): Mail {
+  return notice(to, `Your ${sender.serviceName} password was reset`, now + dayMs, [
+    'A new password was set for your account with the code that was mailed to this address. All devices were logged out.',
+    'If that was not you, somebody reads your mail: secure your mailbox first, then reset the password again.',
+  ]);
+}
+
+/**
+ * Hands a notice over, or keeps it, before the answer: an undo code must not be lost. But it is no condition of what it
+ * tells of, the address may be gone: its failure is logged, not told.
+ */
+export async function notify({ mailer, log }: { mailer: Mailer; log: Log }, mail: Mail): Promise<void> {
+  try {
+    const { kind } = await mailer.send(mail);
+    if (kind === 'refused') log.warn('the mail host refused a notice');
+  } catch (error) {
+    log.error('a notice could not be mailed', { error });
+  }
 }
 
 type Paragraph = string | { readonly code: string };

@@ -2,14 +2,14 @@
 import type { z } from 'zod';
 import type { Actor } from '../actor.ts';
 import { AppError } from '../errors.ts';
-import type { Mail } from '../infra/mailer.ts';
 import { type accountEndpoints, settingsRules } from '../protocol/http-accounts.ts';
 import type { Account, NewCode, Person, SettingsChange } from '../store/store.ts';
-import { emailChangedMail, passwordChangedMail } from './mails.ts';
+import { codeOwner } from './codes.ts';
+import { emailChangedMail, notify, passwordChangedMail } from './mails.ts';
 import { findPasswordFlaw, type PasswordOwner, provePassword } from './passwords.ts';
 import { assertAllowedAddress } from './registration.ts';
 import { hashCode, hashPassword, hashSecret, newUndoCode } from './secrets.ts';
-import { type AccountDeps, codeOwner, emailTaken } from './service.ts';
+import { type AccountDeps, emailTaken } from './service.ts';
 
 const undoLifetimeMs = 7 * 24 * 60 * 60 * 1000;
 
@@ -52,7 +52,7 @@ export class ProfileService {
    * @throws AppError `conflict` empty request or address taken; `invalid` a bad value; `unauthenticated` wrong PASSWORD
    *   or OTP; `forbidden` a new address without a code asked for, or NEW_PASSWORD without PASSWORD
    */
-  async change(actor: Actor, sent: SentSettings): Promise<Account> {
+  async change(actor: Actor, sent: SentSettings, address: string): Promise<Account> {
     const account = await this.getAccount(actor);
     const { OTP: code = '', PASSWORD: password = '', NEW_PASSWORD: newPassword = '' } = sent;
     if (isEmpty(sent)) throw new AppError('conflict', 'Nothing to change was sent.');
@@ -72,15 +72,24 @@ export class ProfileService {
         ...(newPassword ? { passwordHash: await hashPassword(newPassword) } : {}),
       },
       ...(email ? { email } : {}),
-      ...(newPassword ? { endOtherSessionsThan: actor.sessionId } : {}),
+      sessionId: actor.sessionId,
+      endsOtherSessions: newPassword !== '',
       now,
     });
+    if (outcome === 'session_ended') throw new AppError('unauthenticated', 'This session has ended.');
     if (outcome === 'email_taken') throw emailTaken();
     if (outcome === 'no_code') throw new AppError('forbidden', 'Ask for a code for the new address first.');
     if (outcome === 'wrong_code') throw new AppError('unauthenticated', 'OTP is wrong or no longer good.');
-    const { sender } = this.deps;
-    if (email) await this.#notify(emailChangedMail(sender, account.email, undoCode, email.undo.expiresAt));
-    if (newPassword) await this.#notify(passwordChangedMail(sender, account.email, now));
+    const { sender, note } = this.deps;
+    const { uid } = actor;
+    if (email) {
+      await note({ kind: 'email_changed', uid, address });
+      await notify(this.deps, emailChangedMail(sender, account.email, undoCode, email.undo.expiresAt));
+    }
+    if (newPassword) {
+      await note({ kind: 'password_changed', uid, address, detail: 'all other sessions ended' });
+      await notify(this.deps, passwordChangedMail(sender, account.email, now));
+    }
     return this.getAccount(actor);
   }
 
@@ -91,8 +100,9 @@ export class ProfileService {
   async undoEmailChange(email: string, code: string, address: string): Promise<void> {
     await this.deps.limiter.consume('undoByAddress', address);
     const tried = { codeHash: hashSecret(code.toUpperCase()), now: this.deps.clock() };
-    if (await this.deps.store.undoEmailChange(email, tried)) return;
-    throw new AppError('unauthenticated', 'The code is wrong or no longer good.');
+    const uid = await this.deps.store.undoEmailChange(email, tried);
+    if (uid === null) throw new AppError('unauthenticated', 'The code is wrong or no longer good.');
+    await this.deps.note({ kind: 'email_change_undone', uid, address, detail: 'all sessions ended' });
   }
 
   async #emailChange(account: Account, address: string, code: string, now: number) {
@@ -107,19 +117,6 @@ export class ProfileService {
     };
     const codeHash = code === '' ? null : await hashCode(code, codeOwner(account.uid, 'email_change'));
     return { change: { address, proof: { codeHash, now }, undo }, undoCode };
-  }
-
-  /**
-   * Handed to the mail host, or kept, before the answer: the undo code must not be lost. But it is no condition of the
-   * change it tells of, the old address may be gone: its failure is logged, not told.
-   */
-  async #notify(mail: Mail): Promise<void> {
-    try {
-      const { kind } = await this.deps.mailer.send(mail);
-      if (kind === 'refused') this.deps.log.warn('the mail host refused a notice');
-    } catch (error) {
-      this.deps.log.error('a notice could not be mailed', { error });
-    }
   }
 }
 

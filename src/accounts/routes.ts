@@ -25,7 +25,7 @@ export function mountAccounts(app: Hono<Env>, authenticate: Authenticate, servic
 }
 
 function mountLogin(app: Hono<Env>, authenticate: Authenticate, { accounts, sessions }: Services): void {
-  mount(app, endpoints.signUp, authenticate, async ({ fields, address }) => {
+  mount(app, endpoints.signUp, authenticate, async ({ fields, address, userAgent }) => {
     const { uid, cookie, token } = await accounts.signUp(
       {
         firstName: fields.FIRST_NAME,
@@ -36,7 +36,7 @@ function mountLogin(app: Hono<Env>, authenticate: Authenticate, { accounts, sess
         password: fields.PASSWORD,
         invitation: fields.INVITATION ?? '',
       },
-      address,
+      { address, userAgent },
     );
     return {
       message: 'Account made. Enter the code that was mailed.',
@@ -46,14 +46,16 @@ function mountLogin(app: Hono<Env>, authenticate: Authenticate, { accounts, sess
     };
   });
 
-  mount(app, endpoints.verifyAccount, authenticate, async ({ fields, actor, cookie, token }) => {
-    await accounts.verify(actor, fields.CODE);
+  mount(app, endpoints.verifyAccount, authenticate, async ({ fields, actor, cookie, token, address }) => {
+    await accounts.verify(actor, fields.CODE, address);
     return { message: 'Account verified', TOKEN: cookie ? sessions.tokenOf(cookie) : (token ?? '') };
   });
 
-  mount(app, endpoints.login, authenticate, async ({ fields, address }) => {
-    const { EMAIL: email, PASSWORD: password, TOTP, CODE } = fields;
-    const { uid, cookie, token } = await accounts.login({ email, password, code: TOTP ?? CODE }, address);
+  mount(app, endpoints.login, authenticate, async ({ fields, address, userAgent }) => {
+    const { EMAIL: email, PASSWORD: password, TOTP, CODE, UID, COOKIE } = fields;
+    const shown = UID && COOKIE ? { uid: UID, cookie: COOKIE } : null;
+    const login = { email, password, code: TOTP ?? CODE, shown };
+    const { uid, cookie, token } = await accounts.login(login, { address, userAgent });
     return { message: 'Logged in', COOKIE: cookie, UID: uid, TOKEN: token };
   });
 
@@ -86,9 +88,9 @@ function mountProfiles(app: Hono<Env>, authenticate: Authenticate, services: Ser
     credentials: await settings(await profiles.getAccount(actor), cookie),
   }));
 
-  mount(app, endpoints.changeSettings, authenticate, async ({ fields, actor, cookie }) => ({
+  mount(app, endpoints.changeSettings, authenticate, async ({ fields, actor, cookie, address }) => ({
     message: 'Settings saved',
-    credentials: await settings(await profiles.change(actor, fields), cookie),
+    credentials: await settings(await profiles.change(actor, fields, address), cookie),
   }));
 
   mount(app, endpoints.undoEmailChange, authenticate, async ({ fields, address }) => {

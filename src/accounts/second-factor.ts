@@ -4,15 +4,8 @@ import type { Actor } from '../actor.ts';
 import { AppError } from '../errors.ts';
 import type { Limiter } from '../infra/limiter.ts';
 import { Lockout } from '../infra/lockout.ts';
-import type {
-  Account,
-  AccountStore,
-  AuditKind,
-  AuditStore,
-  FactorProof,
-  SecondFactor,
-  SecondFactorStore,
-} from '../store/store.ts';
+import type { Account, AccountStore, FactorProof, SecondFactor, SecondFactorStore } from '../store/store.ts';
+import type { Note } from './audit.ts';
 import type { MailSender } from './mails.ts';
 import { provePassword } from './passwords.ts';
 import { hashSecret, newRecoveryCode } from './secrets.ts';
@@ -22,10 +15,11 @@ const recoveryCodeCount = 10;
 const minuteMs = 60 * 1000;
 
 interface SecondFactorDeps {
-  readonly store: SecondFactorStore & Pick<AccountStore, 'findAccount'> & Pick<AuditStore, 'appendAudit'>;
+  readonly store: SecondFactorStore & Pick<AccountStore, 'findAccount'>;
   readonly limiter: Limiter;
   /** Its name is what authenticators show beside the code. */
   readonly sender: MailSender;
+  readonly note: Note;
   readonly clock: () => number;
 }
 
@@ -94,7 +88,7 @@ export class SecondFactors {
     await this.#redeem(actor.uid, factor, entered, (proof) =>
       this.deps.store.confirmSecondFactor(actor.uid, proof, confirmed),
     );
-    await this.#note('second_factor_on', actor.uid, entered.address);
+    await this.deps.note({ kind: 'second_factor_on', uid: actor.uid, address: entered.address });
     return codes;
   }
 
@@ -108,7 +102,7 @@ export class SecondFactors {
     await this.#redeem(actor.uid, factor, entered, (proof) =>
       this.deps.store.removeSecondFactor(actor.uid, proof),
     );
-    await this.#note('second_factor_off', actor.uid, entered.address);
+    await this.deps.note({ kind: 'second_factor_off', uid: actor.uid, address: entered.address });
   }
 
   /**
@@ -152,18 +146,7 @@ export class SecondFactors {
       throw new AppError('unauthenticated', 'The code of the second factor is wrong or was used already.');
     }
     this.#lockout.succeed(uid);
-    if (proof.kind === 'recovery') await this.#note('recovery_code_used', uid, address);
-  }
-
-  #note(kind: AuditKind, uid: number, address: string): Promise<void> {
-    return this.deps.store.appendAudit({
-      at: this.deps.clock(),
-      kind,
-      uid,
-      actor: 'self',
-      address,
-      detail: '',
-    });
+    if (proof.kind === 'recovery') await this.deps.note({ kind: 'recovery_code_used', uid, address });
   }
 }
 

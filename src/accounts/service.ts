@@ -1,35 +1,36 @@
 // Sign-up, verification, login and the one-time codes: the rules.
 import type { Actor } from '../actor.ts';
-import { AppError, tooFast } from '../errors.ts';
+import { AppError } from '../errors.ts';
+import type { Guesses } from '../infra/guesses.ts';
 import type { Limiter } from '../infra/limiter.ts';
 import type { Mailer } from '../infra/mailer.ts';
 import type { Log } from '../log.ts';
 import { exactMessages } from '../protocol/http.ts';
-import type { Account, AccountStore, CodeLimits, CodePurpose, NewCode } from '../store/store.ts';
-import { codeMail, type MailSender } from './mails.ts';
+import type { Account, AccountStore } from '../store/store.ts';
+import { maskEmail, type Note } from './audit.ts';
+import { codeOwner, type OneTimeCodes } from './codes.ts';
+import type { MailSender } from './mails.ts';
 import { findPasswordFlaw } from './passwords.ts';
 import { assertAllowedAddress, assertMayRegister, notInvited, type Registration } from './registration.ts';
 import type { SecondFactors } from './second-factor.ts';
-import { hashCode, hashPassword, newCode, newUid, verifyPassword } from './secrets.ts';
-import type { Keys, Sessions } from './sessions.ts';
+import { hashCode, hashPassword, hashSecret, newUid, verifyPassword } from './secrets.ts';
+import type { Keys, Origin, Sessions } from './sessions.ts';
 
-const codeLifetimeMs = 10 * 60 * 1000;
 const unverifiedLifetimeMs = 24 * 60 * 60 * 1000;
-
-/** The first and three resends pass at once, because people do press the button straight away. */
-const codeLimits: CodeLimits = { atOnce: 4, spacingMs: 60_000, perHour: 10 };
 
 export interface AccountDeps {
   readonly store: AccountStore;
   readonly sessions: Sessions;
   readonly secondFactors: SecondFactors;
+  readonly codes: OneTimeCodes;
   readonly mailer: Mailer;
   readonly limiter: Limiter;
+  /** Delays those who guess passwords, by the hash of the address they try. */
+  readonly loginGuesses: Guesses;
   readonly sender: MailSender;
+  readonly note: Note;
   readonly clock: () => number;
   readonly log: Log;
-  /** False lifts the limits of resending, never those of trying. */
-  readonly limitCodes: boolean;
   readonly registration: Registration;
 }
 
@@ -49,6 +50,8 @@ export interface Login {
   readonly password: string;
   /** A code of the second factor, or null where none was entered. */
   readonly code: string | null;
+  /** A session that the asker has already, as he shows it. */
+  readonly shown: { readonly uid: number; readonly cookie: string } | null;
 }
 
 export class AccountService {
@@ -59,8 +62,9 @@ export class AccountService {
    * @throws AppError `conflict` when the address is taken; `invalid` when registration is not for this person or the
    *   mail host refuses the address; `rate_limited`
    */
-  async signUp(person: SignUp, address: string): Promise<Keys & { uid: number }> {
-    const { store, limiter, sessions, registration } = this.deps;
+  async signUp(person: SignUp, from: Origin): Promise<Keys & { uid: number }> {
+    const { store, limiter, sessions, codes, registration, note } = this.deps;
+    const { address } = from;
     await limiter.consume('signUpByAddress', address);
     const { password, invitation, ...profile } = person;
     const now = this.deps.clock();
@@ -73,8 +77,8 @@ export class AccountService {
     const passwordHash = await hashPassword(password);
     for (;;) {
       const uid = newUid();
-      const { keys, session } = sessions.create(uid);
-      const { code, row } = await this.#makeCode(uid, 'verify', person.email);
+      const { keys, session } = sessions.create(uid, from);
+      const made = await codes.make(uid, 'verify', person.email);
       const account = {
         ...profile,
         uid,
@@ -83,19 +87,18 @@ export class AccountService {
         createdAt: now,
         expiresAt: now + unverifiedLifetimeMs,
       };
-      const outcome = await store.createAccount(account, session, row, invitationHash);
+      const outcome = await store.createAccount(account, session, made.row, invitationHash);
       if (outcome === 'not_invited') throw notInvited();
       if (outcome === 'email_taken') throw emailTaken();
       if (outcome === 'uid_taken') continue;
-      await this.#mailCode({ ...row, target: person.email }, code, () =>
-        store.removeUnverified(uid, invitationHash),
-      );
+      await codes.mail(made, person.email, () => store.removeUnverified(uid, invitationHash));
+      await note({ kind: 'sign_up', uid, address });
       return { uid, ...keys };
     }
   }
 
   /** @throws AppError `unauthenticated` for a wrong, expired or used-up code, or none pending */
-  async verify(actor: Actor, code: string): Promise<void> {
+  async verify(actor: Actor, code: string, address: string): Promise<void> {
     const refused = new AppError(
       'unauthenticated',
       'The code is wrong or no longer good. Ask for a new one.',
@@ -104,6 +107,7 @@ export class AccountService {
     const codeHash = await hashCode(code, codeOwner(actor.uid, 'verify'));
     if (!(await this.deps.store.verifyAccount(actor.uid, { codeHash, now: this.deps.clock() })))
       throw refused;
+    await this.deps.note({ kind: 'verified', uid: actor.uid, address });
   }
 
   /**
@@ -111,24 +115,39 @@ export class AccountService {
    * @throws AppError `unauthenticated`; `forbidden` when banned, with SECOND_FACTOR where a code of the second factor is
    *   missing, and with UID and COOKIE for an account still to be verified, which gets a code; `rate_limited`
    */
-  async login({ email, password, code }: Login, address: string): Promise<Keys & { uid: number }> {
-    const { store, limiter, sessions, secondFactors } = this.deps;
-    const key = email.toLowerCase();
+  async login({ email, password, code, shown }: Login, from: Origin): Promise<Keys & { uid: number }> {
+    const { store, limiter, sessions, secondFactors, note } = this.deps;
+    const { address } = from;
+    const wrong = new AppError('unauthenticated', 'The e-mail address or the password is wrong.');
     await limiter.consume('loginByAddress', address);
-    await limiter.consume('loginByAddressAndEmail', `${address} ${key}`);
-    await limiter.consume('loginByEmail', key);
     const account = await store.findAccountByEmail(email);
+    await this.#limitGuesses(email, account, shown);
     if (!(await verifyPassword(account?.passwordHash ?? null, password)) || !account) {
-      throw new AppError('unauthenticated', 'The e-mail address or the password is wrong.');
+      await note({ kind: 'login_failed', uid: account?.uid ?? null, address, detail: maskEmail(email) });
+      throw wrong;
     }
-    await limiter.reset('loginByAddressAndEmail', `${address} ${key}`);
+    // What keeps an account from logging in is told from here on: only to who knows its password.
+    await this.deps.loginGuesses.succeed(guessKey(email));
+    await limiter.reset('passwordByAccount', String(account.uid));
     await secondFactors.demand(account.uid, code, address);
-    const keys = await sessions.open(account.uid);
+    const keys = await sessions.open(account, from);
+    if (!keys) throw wrong;
     if (account.verified) return { uid: account.uid, ...keys };
     await this.#sendCodeIfAllowed(account);
     throw new AppError('forbidden', exactMessages.loginUnverified, {
       body: { UID: account.uid, COOKIE: keys.cookie, redirect: true },
     });
+  }
+
+  /**
+   * Others' guesses must not lock the owner out: who shows a live session of that very account is limited as he is
+   * when he changes its settings, not by the delay.
+   */
+  async #limitGuesses(email: string, account: Account | null, shown: Login['shown']): Promise<void> {
+    const { sessions, limiter, loginGuesses } = this.deps;
+    const asker = shown && (await sessions.authenticate(shown));
+    if (asker && asker.uid === account?.uid) await limiter.consume('passwordByAccount', String(asker.uid));
+    else await loginGuesses.begin(guessKey(email));
   }
 
   /**
@@ -138,7 +157,7 @@ export class AccountService {
   async resendCode(actor: Actor): Promise<void> {
     const account = await this.deps.store.findAccount(actor.uid);
     if (!account || account.verified) throw new AppError('conflict', 'This account is verified already.');
-    await this.#sendCode(account.uid, 'verify', account.email);
+    await this.deps.codes.send(account.uid, 'verify', account.email);
   }
 
   /**
@@ -155,62 +174,23 @@ export class AccountService {
       throw new AppError('conflict', 'This is the address of your account already.');
     }
     if (await this.deps.store.isEmailTaken(email, actor.uid, this.deps.clock())) throw emailTaken();
-    await this.#sendCode(actor.uid, 'email_change', email);
+    await this.deps.codes.send(actor.uid, 'email_change', email);
   }
 
   async #sendCodeIfAllowed(account: Account): Promise<void> {
     try {
-      await this.#sendCode(account.uid, 'verify', account.email);
+      await this.deps.codes.send(account.uid, 'verify', account.email);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       // The answer says that a code is needed either way; an earlier one may still be good, or be asked for later.
       this.deps.log.info('no code was mailed at login', { uid: account.uid, reason: error.message });
     }
   }
-
-  async #sendCode(uid: number, purpose: CodePurpose, target: string): Promise<void> {
-    const { store, limitCodes } = this.deps;
-    const { code, row } = await this.#makeCode(uid, purpose, target);
-    const { waitMs } = await store.issueCode(row, limitCodes ? codeLimits : null);
-    if (waitMs > 0) throw tooFast(waitMs);
-    await this.#mailCode({ ...row, target }, code, () => store.withdrawCode(row));
-  }
-
-  async #makeCode(
-    uid: number,
-    purpose: CodePurpose,
-    target: string,
-  ): Promise<{ code: string; row: NewCode }> {
-    const code = newCode();
-    const codeHash = await hashCode(code, codeOwner(uid, purpose));
-    const createdAt = this.deps.clock();
-    const row = {
-      uid,
-      purpose,
-      target: target.toLowerCase(),
-      codeHash,
-      createdAt,
-      expiresAt: createdAt + codeLifetimeMs,
-    };
-    return { code, row };
-  }
-
-  /** Hands a code to the mail host; `undo` takes back what was stored for it when the host says no. */
-  async #mailCode({ target, expiresAt }: NewCode, code: string, undo: () => Promise<void>): Promise<void> {
-    const outcome = await this.deps.mailer.send(codeMail(this.deps.sender, target, code, expiresAt));
-    if (outcome.kind === 'sent' || outcome.kind === 'queued') return;
-    await undo();
-    if (outcome.kind === 'refused')
-      throw new AppError('invalid', 'EMAIL: the mail host refuses this address.');
-    throw new AppError('rate_limited', 'The mail host asks to try again later.', {
-      retryAfterMs: outcome.retryAfterMs,
-    });
-  }
 }
 
-/** Whose code it is and what for: the salt of its hash. */
-export function codeOwner(uid: number, purpose: CodePurpose): string {
-  return `${uid}:${purpose}`;
+/** One size, whatever was typed, and the same for every spelling of an address. */
+export function guessKey(email: string): string {
+  return hashSecret(email.toLowerCase());
 }
 
 export function emailTaken(): AppError {

@@ -2,13 +2,25 @@
 import type { Actor, Credentials } from '../actor.ts';
 import { AppError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { AccountStore, NewSession, Session } from '../store/store.ts';
+import type { Account, AccountStore, NewSession, Session, SessionView } from '../store/store.ts';
+import type { Note } from './audit.ts';
 import { deriveToken, hashSecret, newCookie } from './secrets.ts';
 
 const hourMs = 60 * 60 * 1000;
 const dayMs = 24 * hourMs;
 /** Shorter ones would throw the client's user back to its login page. */
 export const sessionLifetime = { idleMs: 90 * dayMs, absoluteMs: 365 * dayMs } as const;
+
+/** More logins of one account than any person has devices: beyond them the least recently used end. */
+const mostSessions = 100;
+const deviceLength = 120;
+
+/** Where a login comes from. */
+export interface Origin {
+  readonly address: string;
+  /** What the client calls itself; anything at all. */
+  readonly userAgent: string;
+}
 
 /** The two secrets of a new login, which only its client ever gets to see. */
 export interface Keys {
@@ -19,6 +31,7 @@ export interface Keys {
 interface SessionDeps {
   readonly store: AccountStore;
   readonly serverSecret: string;
+  readonly note: Note;
   readonly clock: () => number;
   readonly log: Log;
 }
@@ -27,22 +40,52 @@ export class Sessions {
   constructor(private readonly deps: SessionDeps) {}
 
   /** New secrets for a login of this account, and what the store keeps of them. */
-  create(uid: number): { keys: Keys; session: NewSession } {
+  create(uid: number, { userAgent }: Origin): { keys: Keys; session: NewSession } {
     const cookie = newCookie();
     const token = this.tokenOf(cookie);
     const hashes = { cookieHash: hashSecret(cookie), tokenHash: hashSecret(token) };
-    return { keys: { cookie, token }, session: { uid, ...hashes, createdAt: this.deps.clock() } };
+    const session = { uid, ...hashes, createdAt: this.deps.clock(), device: deviceOf(userAgent) };
+    return { keys: { cookie, token }, session };
   }
 
   /**
-   * Opens a session for this account, whose password was right.
+   * Opens a session for this account, as it was when its password was checked; of too many the least recently used end.
+   * Null when the password was changed meanwhile.
    * @throws AppError `forbidden` when the account is banned
    */
-  async open(uid: number): Promise<Keys> {
-    const { keys, session } = this.create(uid);
-    if (!(await this.deps.store.openSession(session)))
-      throw new AppError('forbidden', 'This account is banned.');
+  async open({ uid, passwordHash }: Account, from: Origin): Promise<Keys | null> {
+    const { store, note } = this.deps;
+    const { keys, session } = this.create(uid, from);
+    const ended = await store.openSession(session, { passwordHash, most: mostSessions });
+    if (ended === 'banned') throw new AppError('forbidden', 'This account is banned.');
+    if (ended === 'other_password') return null;
+    await note({ kind: 'login', uid, address: from.address, detail: session.device });
+    if (ended > 0) await note({ kind: 'sessions_ended', uid, actor: 'server', detail: `${ended} too many` });
     return keys;
+  }
+
+  /** The account's live sessions, the last used first. */
+  async list({ uid }: Actor): Promise<SessionView[]> {
+    return (await this.deps.store.listSessions(uid)).filter((session) => !this.#isOver(session));
+  }
+
+  /**
+   * Ends the asking session, or another one of its account.
+   * @throws AppError `not_found` when the account has none of that number
+   */
+  async logOut({ uid, sessionId }: Actor, otherId: number | null, address: string): Promise<void> {
+    const id = otherId ?? sessionId;
+    if ((await this.deps.store.endSessions(uid, id)) === 0) {
+      throw new AppError('not_found', 'You have no such session.');
+    }
+    await this.deps.note({ kind: 'logout', uid, address, detail: `session ${id}` });
+  }
+
+  /** Ends all sessions of the account, the asking one too, and says how many. */
+  async logOutAll({ uid }: Actor, address: string): Promise<number> {
+    const ended = await this.deps.store.endSessions(uid, null);
+    await this.deps.note({ kind: 'sessions_ended', uid, address, detail: `all ${ended}` });
+    return ended;
   }
 
   /** Who shows these credentials, or null when they belong to no live session of that account. */
@@ -81,7 +124,7 @@ export class Sessions {
     };
   }
 
-  #isOver({ lastUsedAt, createdAt }: Session): boolean {
+  #isOver({ lastUsedAt, createdAt }: Pick<Session, 'lastUsedAt' | 'createdAt'>): boolean {
     const { sessionsUsedBefore, sessionsMadeBefore } = this.expiry();
     return lastUsedAt < sessionsUsedBefore || createdAt < sessionsMadeBefore;
   }
@@ -94,4 +137,10 @@ export class Sessions {
       .touchSession(id, { lastUsedAt: now, tokenHash })
       .catch((error: unknown) => this.deps.log.warn('could not note the use of a session', { error }));
   }
+}
+
+/** What a client calls itself, as its owner may be shown it: one line of bounded length. */
+function deviceOf(userAgent: string): string {
+  const shown = userAgent.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '').trim();
+  return [...shown].slice(0, deviceLength).join('');
 }

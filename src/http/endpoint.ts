@@ -32,6 +32,8 @@ export interface Asked<E extends Endpoint> {
   /** The token, where it was sent. */
   readonly token: string | undefined;
   readonly address: string;
+  /** What the client calls itself, `''` when it does not; anything at all. */
+  readonly userAgent: string;
   readonly param: (name: string) => string;
 }
 
@@ -62,6 +64,7 @@ export function mount<E extends Endpoint>(
       cookie: credentials?.cookie,
       token: credentials?.token,
       address: context.env.address,
+      userAgent: context.req.header('user-agent') ?? '',
       param: (name) => context.req.param(name) ?? '',
     });
     if (!(answer instanceof ReadyJson)) return context.json(answer);

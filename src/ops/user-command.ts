@@ -1,7 +1,9 @@
 // The commands on accounts and invitations: they act on the database file, also while a server runs on it.
+
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
+import { createNote } from '../accounts/audit.ts';
 import type { Config } from '../config.ts';
 import { AppError } from '../errors.ts';
 import { createLog } from '../log.ts';
@@ -10,7 +12,6 @@ import * as field from '../protocol/fields.ts';
 import type { AccountSummary, AdminStore } from '../store/admin-store.ts';
 import { openStore } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
-import { createAudit } from './admin/audit.ts';
 import { accountOnWire } from './admin/routes.ts';
 import { type ActingAdmin, AdminService } from './admin/service.ts';
 import { type Asked, type Command, type CommandTable, UsageError } from './command-line.ts';
@@ -196,7 +197,7 @@ async function withStore<T>(
   const store = await openStore({ path, defaultGroup, emit: () => undefined, clock: Date.now, beside: true });
   try {
     const log = createLog({ level: config.LOG_LEVEL, format: config.LOG_FORMAT });
-    const service = new AdminService({ store, audit: createAudit(store, Date.now, log), clock: Date.now });
+    const service = new AdminService({ store, audit: createNote(store, Date.now, log), clock: Date.now });
     return await act({ store, service });
   } finally {
     await store.close();

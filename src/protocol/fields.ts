@@ -20,6 +20,20 @@ export const uid = z
   )
   .refine((value) => Number.isInteger(value) && value > 0 && value <= maxUid, 'is not an account number');
 
+/** The number of a session, as get_sessions tells it; a digit string is accepted, a number comes out. */
+export const sessionId = z
+  .union(
+    [
+      z.number(),
+      z
+        .string()
+        .regex(/^\d{1,15}$/)
+        .transform(Number),
+    ],
+    'is not a session number',
+  )
+  .refine((value) => Number.isSafeInteger(value) && value > 0, 'is not a session number');
+
 /** A secret as a client may send it back; its form is not checked, only its hash is looked up. */
 export const secret = z.string('is not a string').min(1, 'is missing').max(256, 'is too long');
 
@@ -182,3 +196,9 @@ export const typedCode = z
 
 /** A one-time code that may be left out; null for none. */
 export const optionalCode = typedCode.nullish().transform((code) => code || null);
+
+/** The client in use spells it ENTERD_OTP; the first of the three spellings counts. */
+export function sentCode(body: unknown): unknown {
+  const { ENTERD_OTP, ENTERED_OTP, OTP } = body as Record<string, unknown>;
+  return ENTERD_OTP ?? ENTERED_OTP ?? OTP;
+}

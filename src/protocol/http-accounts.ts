@@ -18,12 +18,8 @@ const settings = z.object({
   }),
 });
 
-/** The client in use spells it ENTERD_OTP; the first of the three spellings counts. */
 const enteredCode = z.preprocess(
-  (body) => {
-    const { ENTERD_OTP, ENTERED_OTP, OTP } = body as Record<string, unknown>;
-    return { CODE: ENTERD_OTP ?? ENTERED_OTP ?? OTP };
-  },
+  (body) => ({ CODE: field.sentCode(body) }),
   z.object({ CODE: field.typedCode }),
 );
 
@@ -85,6 +81,9 @@ export const accountEndpoints = {
       PASSWORD: field.triedPassword,
       TOTP: field.optionalCode,
       CODE: field.optionalCode,
+      // A session the asker has already may spare him a delay; what is none is no fault.
+      UID: field.uid.nullish().catch(null),
+      COOKIE: field.secret.nullish().catch(null),
     }),
     response: z.object({ message, COOKIE: z.string(), UID: uid, TOKEN: z.string() }),
     statuses: [200, 401, 403, 429],

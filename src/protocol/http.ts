@@ -5,6 +5,7 @@ import { adminEndpoints } from './http-admin.ts';
 import { chatEndpoints } from './http-chats.ts';
 import { opsEndpoints } from './http-ops.ts';
 import { secondFactorEndpoints } from './http-second-factor.ts';
+import { sessionEndpoints } from './http-sessions.ts';
 
 /** Texts the client in use compares letter for letter. */
 export const exactMessages = {
@@ -17,6 +18,7 @@ export const exactMessages = {
 export const endpoints = {
   ...accountEndpoints,
   ...secondFactorEndpoints,
+  ...sessionEndpoints,
   ...chatEndpoints,
   ...opsEndpoints,
   ...adminEndpoints,

@@ -1,31 +1,23 @@
 // Accounts in SQLite: sign-up, verification, settings, the people list, and what expires.
-import {
-  and,
-  asc,
-  eq,
-  gt,
-  gte,
-  isNotNull,
-  isNull,
-  lt,
-  lte,
-  ne,
-  not,
-  notExists,
-  notInArray,
-  or,
-  sql,
-} from 'drizzle-orm';
+import { and, asc, eq, gt, gte, isNotNull, isNull, lt, lte, ne, not, notExists, or, sql } from 'drizzle-orm';
 import { isBetween } from './blocks.ts';
 import { liveCodes, redeemCode } from './codes.ts';
 import { accounts, blocks, chats, codes, invitations, members, sessions } from './schema.ts';
+import { deleteSessions, isLive, tellEnded } from './sessions.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { Account, AccountStore, Emit, NewAccount, Person } from './store.ts';
 
 type Row = typeof accounts.$inferSelect;
 type Accounts = Omit<
   AccountStore,
-  'openSession' | 'findSession' | 'touchSession' | 'issueCode' | 'withdrawCode'
+  | 'openSession'
+  | 'findSession'
+  | 'touchSession'
+  | 'listSessions'
+  | 'endSessions'
+  | 'issueCode'
+  | 'withdrawCode'
+  | 'resetPassword'
 >;
 
 /** The form in which addresses are compared. */
@@ -92,11 +84,7 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
     verifyAccount: (uid, tried) =>
       driver.write(async (tx) => {
         if (!(await redeemCode(tx, { uid, purpose: 'verify' }, tried))) return false;
-        await tx
-          .update(accounts)
-          .set({ verifiedAt: tried.now, expiresAt: null })
-          .where(and(eq(accounts.uid, uid), isNull(accounts.verifiedAt)));
-        await joinDefaultGroup(tx, defaultGroupId, uid, tried.now);
+        await makeVerified(tx, defaultGroupId, uid, tried.now);
         return true;
       }),
 
@@ -104,6 +92,8 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
       driver
         .write(
           async (tx) => {
+            if (!(await isLive(tx, uid, change.sessionId)))
+              return { outcome: 'session_ended' as const, ended: [] };
             if (change.email) {
               const refusal = await changeEmail(tx, uid, change.email, change.now);
               if (refusal !== null) return { outcome: refusal, ended: [] };
@@ -112,14 +102,12 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
             if (Object.keys(changed).length > 0) {
               await tx.update(accounts).set(changed).where(eq(accounts.uid, uid));
             }
-            const ended = change.endOtherSessionsThan
-              ? await endSessions(tx, uid, [change.endOtherSessionsThan])
+            const ended = change.endsOtherSessions
+              ? await deleteSessions(tx, eq(sessions.uid, uid), change.sessionId)
               : [];
             return { outcome: 'changed' as const, ended };
           },
-          ({ ended }) => {
-            if (ended.length > 0) emit({ kind: 'sessions_ended', uid, sessionIds: ended });
-          },
+          ({ ended }) => tellEnded(emit, ended),
         )
         .then(({ outcome }) => outcome),
 
@@ -146,13 +134,11 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
               .set({ usedAt: tried.now })
               .where(and(eq(codes.uid, undo.uid), isNull(codes.usedAt), gte(codes.id, undo.id)));
             await tx.update(accounts).set({ email: key, emailKey: key }).where(eq(accounts.uid, undo.uid));
-            return { uid: undo.uid, sessionIds: await endSessions(tx, undo.uid, []) };
+            return { uid: undo.uid, ended: await deleteSessions(tx, eq(sessions.uid, undo.uid)) };
           },
-          (undone) => {
-            if (undone) emit({ kind: 'sessions_ended', ...undone });
-          },
+          (undone) => tellEnded(emit, undone?.ended ?? []),
         )
-        .then((undone) => undone !== null),
+        .then((undone) => undone?.uid ?? null),
 
     listAllPeople: async () => {
       const version = driver.version(); // before the list: what is committed in between only makes it be read again
@@ -185,15 +171,21 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
       return limit === null ? query : query.limit(limit);
     },
 
-    removeExpired: ({ now, sessionsUsedBefore, sessionsMadeBefore }) =>
-      driver.write(async (tx) => {
-        await tx.delete(accounts).where(and(isNull(accounts.verifiedAt), lte(accounts.expiresAt, now)));
-        await tx
-          .delete(sessions)
-          .where(or(lt(sessions.lastUsedAt, sessionsUsedBefore), lt(sessions.createdAt, sessionsMadeBefore)));
-        // An hour longer than they live, because the hourly cap counts them.
-        await tx.delete(codes).where(lt(codes.expiresAt, now - 60 * 60 * 1000));
-      }),
+    removeExpired: async ({ now, sessionsUsedBefore, sessionsMadeBefore }) => {
+      const isOver = or(
+        lt(sessions.lastUsedAt, sessionsUsedBefore),
+        lt(sessions.createdAt, sessionsMadeBefore),
+      );
+      await driver.write(
+        async (tx) => {
+          await tx.delete(accounts).where(and(isNull(accounts.verifiedAt), lte(accounts.expiresAt, now)));
+          // An hour longer than they live, because the hourly cap counts them.
+          await tx.delete(codes).where(lt(codes.expiresAt, now - 60 * 60 * 1000));
+          return deleteSessions(tx, isOver);
+        },
+        (ended) => tellEnded(emit, ended),
+      );
+    },
   };
 }
 
@@ -209,13 +201,17 @@ function hiddenFrom(reader: Queries) {
     .prepare();
 }
 
+/** Verifies an account, if it is not yet, and makes it a member of the default group. */
+export async function makeVerified(tx: Queries, groupId: string, uid: number, now: number): Promise<void> {
+  await tx
+    .update(accounts)
+    .set({ verifiedAt: now, expiresAt: null })
+    .where(and(eq(accounts.uid, uid), isNull(accounts.verifiedAt)));
+  await joinDefaultGroup(tx, groupId, uid, now);
+}
+
 /** Makes an account a member of the default group; nothing happens when it is one. */
-export async function joinDefaultGroup(
-  tx: Queries,
-  groupId: string,
-  uid: number,
-  now: number,
-): Promise<void> {
+async function joinDefaultGroup(tx: Queries, groupId: string, uid: number, now: number): Promise<void> {
   const group = await tx.select({ id: chats.id }).from(chats).where(eq(chats.groupId, groupId)).get();
   if (!group) throw new Error(`the default group ${groupId} is missing`);
   await tx
@@ -265,15 +261,6 @@ async function isTaken(db: Queries, key: string, exceptUid: number, now: number)
     .where(and(liveCodes('email_undo', now), eq(codes.target, key), ne(codes.uid, exceptUid)))
     .get();
   return reserved !== undefined;
-}
-
-/** Ends the account's sessions but those in `kept`, and says which ended. */
-export async function endSessions(tx: Queries, uid: number, kept: readonly number[]): Promise<number[]> {
-  const ended = await tx
-    .delete(sessions)
-    .where(and(eq(sessions.uid, uid), notInArray(sessions.id, [...kept, 0])))
-    .returning({ id: sessions.id });
-  return ended.map(({ id }) => id);
 }
 
 export async function findRow(db: Queries, uid: number): Promise<Row | null> {

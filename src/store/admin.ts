@@ -1,15 +1,9 @@
 // What whoever runs the server does, in SQLite: accounts seen and changed by somebody else, invitations, the groups.
-import { and, asc, count, desc, eq, gt, gte, inArray, isNull, lt, or, sql } from 'drizzle-orm';
-import {
-  emailKey,
-  endSessions,
-  findRow,
-  insertAccount,
-  joinDefaultGroup,
-  nameBeginsWith,
-} from './accounts.ts';
+import { and, asc, count, desc, eq, gt, gte, inArray, lt, or, sql } from 'drizzle-orm';
+import { emailKey, findRow, insertAccount, makeVerified, nameBeginsWith } from './accounts.ts';
 import type { AdminOutcome, AdminStore } from './admin-store.ts';
 import { accounts, chats, codes, invitations, members, sessions } from './schema.ts';
+import { deleteSessions, type Ended, tellEnded } from './sessions.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { Emit } from './store.ts';
 
@@ -18,18 +12,15 @@ const sessionsAtOnce = 5000;
 
 export function createAdminStore(driver: Driver, emit: Emit, defaultGroupId: string): AdminStore {
   const { reader } = driver;
-  const tellEnded = (uid: number, sessionIds: readonly number[]): void => {
-    if (sessionIds.length > 0) emit({ kind: 'sessions_ended', uid, sessionIds });
-  };
   /** A change of an account that ends all its sessions. */
   const endingSessions = async (uid: number, change: (tx: Queries) => Promise<void>) => {
     const ended = await driver.write(
       async (tx) => {
         if ((await findRow(tx, uid)) === null) return null;
         await change(tx);
-        return endSessions(tx, uid, []);
+        return deleteSessions(tx, eq(sessions.uid, uid));
       },
-      (sessionIds) => tellEnded(uid, sessionIds ?? []),
+      (those) => tellEnded(emit, those ?? []),
     );
     return ended?.length ?? null;
   };
@@ -42,7 +33,7 @@ export function createAdminStore(driver: Driver, emit: Emit, defaultGroupId: str
     createVerifiedAccount: (account) =>
       driver.write(async (tx) => {
         const outcome = await insertAccount(tx, account);
-        if (outcome === 'created') await verify(tx, account.uid, account.createdAt, defaultGroupId);
+        if (outcome === 'created') await makeVerified(tx, defaultGroupId, account.uid, account.createdAt);
         return outcome;
       }),
 
@@ -51,13 +42,13 @@ export function createAdminStore(driver: Driver, emit: Emit, defaultGroupId: str
         const row = await findRow(tx, uid);
         if (row === null) return 'no_account';
         if (row.verifiedAt !== null) return 'already';
-        await verify(tx, uid, now, defaultGroupId);
+        await makeVerified(tx, defaultGroupId, uid, now);
         return 'done';
       }),
 
     ban: async (uid, reason, now) => {
       const { outcome } = await driver.write(
-        async (tx): Promise<{ outcome: AdminOutcome; ended: number[] }> => {
+        async (tx): Promise<{ outcome: AdminOutcome; ended: Ended[] }> => {
           const row = await findRow(tx, uid);
           if (row === null || row.bannedAt !== null)
             return { outcome: row ? 'already' : 'no_account', ended: [] };
@@ -67,9 +58,9 @@ export function createAdminStore(driver: Driver, emit: Emit, defaultGroupId: str
             .set({ bannedAt: now, banReason: reason, expiresAt: null })
             .where(eq(accounts.uid, uid));
           await voidResetCodes(tx, uid);
-          return { outcome: 'done', ended: await endSessions(tx, uid, []) };
+          return { outcome: 'done', ended: await deleteSessions(tx, eq(sessions.uid, uid)) };
         },
-        ({ ended }) => tellEnded(uid, ended),
+        ({ ended }) => tellEnded(emit, ended),
       );
       return outcome;
     },
@@ -179,14 +170,6 @@ async function listGroups(reader: Queries, { after, limit }: Parameters<AdminSto
     .orderBy(asc(chats.groupId))
     .limit(limit);
   return rows.map(({ groupId, ...row }) => ({ ...row, groupId: groupId ?? '' }));
-}
-
-async function verify(tx: Queries, uid: number, now: number, defaultGroupId: string): Promise<void> {
-  await tx
-    .update(accounts)
-    .set({ verifiedAt: now, expiresAt: null })
-    .where(and(eq(accounts.uid, uid), isNull(accounts.verifiedAt)));
-  await joinDefaultGroup(tx, defaultGroupId, uid, now);
 }
 
 /** A code mailed earlier must not outlive the decision that somebody else took meanwhile. */

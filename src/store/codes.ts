@@ -65,10 +65,13 @@ export function liveCodes(purpose: CodePurpose, now: number) {
   );
 }
 
-/** Uses up a right code together with all its live siblings; counts a wrong one against them. */
+/**
+ * Uses up a right code together with all its live siblings; counts a wrong one against them. With `keepsRight` a right
+ * one stays good.
+ */
 export async function redeemCode(
   tx: Queries,
-  wanted: { uid: number; purpose: CodePurpose; target?: string },
+  wanted: { uid: number; purpose: CodePurpose; target?: string; keepsRight?: boolean },
   tried: TriedCode,
 ): Promise<boolean> {
   if (tried.codeHash === null) return false;
@@ -77,6 +80,7 @@ export async function redeemCode(
   const right = live.some(
     ({ codeHash, target }) => codeHash === tried.codeHash && (wanted.target ?? target) === target,
   );
+  if (right && wanted.keepsRight) return true;
   await tx
     .update(codes)
     .set(right ? { usedAt: tried.now } : { wrongTries: sql`${codes.wrongTries} + 1` })

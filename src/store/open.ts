@@ -9,6 +9,7 @@ import { createBlockStore } from './blocks.ts';
 import { createChatStore } from './chats.ts';
 import { createCodeStore } from './codes.ts';
 import { createMessageStore } from './messages.ts';
+import { createResetStore } from './reset.ts';
 import { createRoleStore } from './roles.ts';
 import { chats, installation } from './schema.ts';
 import { createSecondFactorStore } from './second-factors.ts';
@@ -44,9 +45,10 @@ export async function openStore({
   const epoch = await findOrMakeEpoch(driver);
   const store: Store & AdminStore = {
     ...createAccountStore(driver, emit, defaultGroup.groupId),
-    ...createSessionStore(driver),
+    ...createSessionStore(driver, emit),
     ...createCodeStore(driver),
     ...createSecondFactorStore(driver),
+    ...createResetStore(driver, emit, defaultGroup.groupId),
     ...createChatStore(driver, emit, defaultGroup.groupId),
     ...createRoleStore(driver, emit, defaultGroup.groupId),
     ...createMessageStore(driver, emit, defaultGroup.groupId),

@@ -1,12 +1,18 @@
 // Sessions in SQLite: one per login, found by the hash of its cookie or token.
-import { and, type Column, eq, isNotNull, sql } from 'drizzle-orm';
+import { and, type Column, desc, eq, inArray, ne, type SQL, sql } from 'drizzle-orm';
 import { accounts, sessions } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
-import type { AccountStore, Session } from './store.ts';
+import type { AccountStore, Emit, Session } from './store.ts';
 
-type Sessions = Pick<AccountStore, 'openSession' | 'findSession' | 'touchSession'>;
+type Sessions = Pick<
+  AccountStore,
+  'openSession' | 'findSession' | 'touchSession' | 'listSessions' | 'endSessions'
+>;
 
-export function createSessionStore(driver: Driver): Sessions {
+/** Ending sessions changes neither who is in which chat nor what anybody is called. */
+const options = { keepsVersion: true };
+
+export function createSessionStore(driver: Driver, emit: Emit): Sessions {
   const findBy = (column: Column) =>
     driver.reader
       .select({
@@ -25,17 +31,33 @@ export function createSessionStore(driver: Driver): Sessions {
   const findByToken = findBy(sessions.tokenHash);
 
   return {
-    openSession: (session) =>
-      driver.write(
+    openSession: async (session, { passwordHash, most }) => {
+      const { refusal, ended } = await driver.write(
         async (tx) => {
-          // Here and not where the password is checked: a ban in between must not be outlived by a new session.
-          if (await isBanned(tx, session.uid)) return false;
+          const refusal = await findRefusal(tx, session.uid, passwordHash);
+          if (refusal !== null) return { refusal, ended: [] };
           await tx.insert(sessions).values({ ...session, lastUsedAt: session.createdAt });
-          return true;
+          const surplus = (await listOf(tx, session.uid)).slice(most).map(({ id }) => id);
+          const ended = surplus.length === 0 ? [] : await deleteSessions(tx, inArray(sessions.id, surplus));
+          return { refusal, ended };
         },
-        undefined,
-        { keepsVersion: true },
-      ),
+        (outcome) => tellEnded(emit, outcome.ended),
+        options,
+      );
+      return refusal ?? ended.length;
+    },
+
+    listSessions: (uid) => listOf(driver.reader, uid),
+
+    endSessions: async (uid, sessionId) => {
+      const meant = sessionId === null ? undefined : eq(sessions.id, sessionId);
+      const ended = await driver.write(
+        (tx) => deleteSessions(tx, and(eq(sessions.uid, uid), meant)),
+        (those) => tellEnded(emit, those),
+        options,
+      );
+      return ended.length;
+    },
 
     findSession: async (by): Promise<Session | null> => {
       const row =
@@ -53,12 +75,65 @@ export function createSessionStore(driver: Driver): Sessions {
           await tx.update(sessions).set({ lastUsedAt, tokenHash }).where(eq(sessions.id, id));
         },
         undefined,
-        { keepsVersion: true },
+        options,
       ),
   };
 }
 
-async function isBanned(tx: Queries, uid: number): Promise<boolean> {
-  const banned = and(eq(accounts.uid, uid), isNotNull(accounts.bannedAt));
-  return (await tx.select({ uid: accounts.uid }).from(accounts).where(banned).get()) !== undefined;
+/** An account's sessions, the last used first. */
+async function listOf(db: Queries, uid: number) {
+  const { id, createdAt, lastUsedAt, device } = sessions;
+  return db
+    .select({ id, createdAt, lastUsedAt, device })
+    .from(sessions)
+    .where(eq(sessions.uid, uid))
+    .orderBy(desc(lastUsedAt), desc(id));
+}
+
+/**
+ * Why no session may be opened, looked at here and not where the password is checked: a ban, a reset or a change in
+ * between must not be outlived by a new session.
+ */
+async function findRefusal(
+  tx: Queries,
+  uid: number,
+  passwordHash: string,
+): Promise<'other_password' | 'banned' | null> {
+  const { bannedAt } = accounts;
+  const row = await tx
+    .select({ passwordHash: accounts.passwordHash, bannedAt })
+    .from(accounts)
+    .where(eq(accounts.uid, uid))
+    .get();
+  if (row?.passwordHash !== passwordHash) return 'other_password';
+  return row.bannedAt === null ? null : 'banned';
+}
+
+/** Whether this session of the account has not ended. */
+export async function isLive(tx: Queries, uid: number, sessionId: number): Promise<boolean> {
+  const own = and(eq(sessions.uid, uid), eq(sessions.id, sessionId));
+  return (await tx.select({ id: sessions.id }).from(sessions).where(own).get()) !== undefined;
+}
+
+export interface Ended {
+  readonly id: number;
+  readonly uid: number;
+}
+
+/** Ends the sessions that meet the condition, but this one, and says which and whose ended. */
+export async function deleteSessions(
+  tx: Queries,
+  condition: SQL | undefined,
+  keptId?: number,
+): Promise<Ended[]> {
+  const { id, uid } = sessions;
+  const others = keptId === undefined ? undefined : ne(id, keptId);
+  return tx.delete(sessions).where(and(condition, others)).returning({ id, uid });
+}
+
+/** Tells of ended sessions, once for each account. */
+export function tellEnded(emit: Emit, ended: readonly Ended[]): void {
+  for (const [uid, those] of Map.groupBy(ended, (session) => session.uid)) {
+    emit({ kind: 'sessions_ended', uid, sessionIds: those.map(({ id }) => id) });
+  }
 }

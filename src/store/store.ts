@@ -30,6 +30,16 @@ export interface NewSession {
   readonly cookieHash: string;
   readonly tokenHash: string;
   readonly createdAt: number;
+  /** What the client called itself when it logged in. */
+  readonly device: string;
+}
+
+/** A login as its owner gets to see it. */
+export interface SessionView {
+  readonly id: number;
+  readonly createdAt: number;
+  readonly lastUsedAt: number;
+  readonly device: string;
 }
 
 export interface Session {
@@ -71,12 +81,15 @@ export interface SettingsChange {
   >;
   /** A new address, proved by the code sent to it; the code that undoes the change goes to the old one. */
   readonly email?: { readonly address: string; readonly proof: TriedCode; readonly undo: NewCode };
-  /** Ends all sessions but this one. */
-  readonly endOtherSessionsThan?: number;
+  /** The asking session: once it has ended nothing is changed any more. */
+  readonly sessionId: number;
+  readonly endsOtherSessions: boolean;
   readonly now: number;
 }
 
-export type SettingsOutcome = 'changed' | 'email_taken' | 'no_code' | 'wrong_code';
+export type ResetOutcome = 'wrong_code' | { readonly ended: number; readonly wasVerified: boolean };
+
+export type SettingsOutcome = 'changed' | 'session_ended' | 'email_taken' | 'no_code' | 'wrong_code';
 
 export interface AccountStore {
   /**
@@ -99,10 +112,20 @@ export interface AccountStore {
   /** Whether another account has the address, or may still take it back by an undo code. */
   isEmailTaken(email: string, exceptUid: number, now: number): Promise<boolean>;
 
-  /** False, and nothing opened, when the account is banned. */
-  openSession(session: NewSession): Promise<boolean>;
+  /**
+   * Of more than `most` sessions of the account the least recently used end; says how many did. Refused, and none
+   * opened, when the account's password is no longer the one that was checked, or the account is banned.
+   */
+  openSession(
+    session: NewSession,
+    checked: { passwordHash: string; most: number },
+  ): Promise<number | 'other_password' | 'banned'>;
   /** A session of this account by its cookie's or token's hash; null when there is none. */
   findSession(by: { cookieHash: string } | { tokenHash: string }): Promise<Session | null>;
+  /** The account's sessions, the last used first. */
+  listSessions(uid: number): Promise<SessionView[]>;
+  /** Ends one of the account's sessions, or with null all; says how many ended. */
+  endSessions(uid: number, sessionId: number | null): Promise<number>;
   /** Notes a use, and the hash of the token that is now in force. */
   touchSession(id: number, use: { lastUsedAt: number; tokenHash: string }): Promise<void>;
 
@@ -114,8 +137,18 @@ export interface AccountStore {
   verifyAccount(uid: number, tried: TriedCode): Promise<boolean>;
   /** Changes all or nothing. A wrong code is counted although nothing else changes. */
   changeSettings(uid: number, change: SettingsChange): Promise<SettingsOutcome>;
-  /** Gives an address back and ends all sessions. False for a wrong, used or expired code. */
-  undoEmailChange(email: string, tried: { codeHash: string; now: number }): Promise<boolean>;
+  /** Gives an address back and ends all sessions; whose it is, null for a wrong, used or expired code. */
+  undoEmailChange(email: string, tried: { codeHash: string; now: number }): Promise<number | null>;
+  /**
+   * Sets a password by a code of purpose `reset`, verifies the account and ends all its sessions. With `passwordHash`
+   * null the code is only tried: a right one stays good. A refusal waits for a commit to disk whether or not there is
+   * such an account (`owner` null: there is none) or a code to count it against.
+   */
+  resetPassword(
+    owner: { uid: number; target: string } | null,
+    tried: TriedCode,
+    passwordHash: string | null,
+  ): Promise<ResetOutcome>;
 
   /** All verified accounts that are not banned, by ascending uid: the very same array until somebody is added, renamed or removed. */
   listAllPeople(): Promise<readonly Person[]>;

@@ -131,6 +131,9 @@ describe('the token', () => {
       'createGroup',
       'addMember',
       'leaveGroup',
+      'listSessions',
+      'logOut',
+      'logOutAll',
     ] as const;
     for (const door of doors) {
       const fields = { ENTERD_OTP: server.codeFor(person.email), NAME: 'Group', PHONE: '12345678' };

@@ -45,13 +45,20 @@ const rows: Row[] = [
   { name: 'blockUser', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
   { name: 'unblockUser', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
   { name: 'listBlocked', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
+  { name: 'listSessions', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
+  { name: 'logOut', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
+  { name: 'logOutAll', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
 ];
 /** Those that ask for no credentials, with the status of a body they cannot read. */
 const open: [Name, number][] = [
   ['signUp', 400],
   ['login', 401],
   ['undoEmailChange', 400],
+  ['forgotPassword', 400],
+  ['resetPassword', 400],
 ];
+/** Those that would end the session of everybody after them: who is served by one asks as somebody new each time. */
+const spending: readonly Name[] = ['logOutAll'];
 const all: [Name, number][] = [
   ...open,
   ...rows.map(({ name, unreadable }): [Name, number] => [name, unreadable]),
@@ -82,6 +89,14 @@ beforeAll(async () => {
   };
 });
 afterAll(() => server.stop());
+
+/** Who asks where the request may be served. */
+async function askerOf(name: Name): Promise<Person> {
+  if (!spending.includes(name)) return alice;
+  leavers += 1;
+  return join(server, `Leaver${'x'.repeat(leavers)}`);
+}
+let leavers = 0;
 
 describe.each(rows.map((row): [Name, Row] => [row.name, row]))('%s', (name, row) => {
   const statusOf = async (body: unknown, headers?: Record<string, string>) =>
@@ -122,11 +137,12 @@ describe.each(rows.map((row): [Name, Row] => [row.name, row]))('%s', (name, row)
     });
 
   test('a Bearer token is taken in place of UID and COOKIE, alone and beside the UID', async () => {
-    const headers = { authorization: `bearer ${alice.token}` };
+    const bearer = ({ token }: Person) => ({ authorization: `bearer ${token}` });
     // What this endpoint answers when the credentials are good.
-    const good = await statusOf({ ...wrongFields, ...credentials(alice) });
-    expect(await statusOf(wrongFields, headers)).toBe(good);
-    expect(await statusOf({ ...wrongFields, UID: String(alice.uid) }, headers)).toBe(good);
+    const good = await statusOf({ ...wrongFields, ...credentials(await askerOf(name)) });
+    expect(await statusOf(wrongFields, bearer(await askerOf(name)))).toBe(good);
+    const asker = await askerOf(name);
+    expect(await statusOf({ ...wrongFields, UID: String(asker.uid) }, bearer(asker))).toBe(good);
   });
 });
 
@@ -140,6 +156,7 @@ const wrongFields = {
   NAME: 'Again',
   PHONE: '12345678',
   OTP: 'x',
+  SESSION_ID: 999_999_999,
 };
 
 describe('a body that can not be read', () => {
@@ -210,6 +227,7 @@ describe('a body that can not be read', () => {
       'ROLE',
       'BLOCKED_UID',
       'MESSAGE_ID',
+      'SESSION_ID',
       'GROUP_ID',
       'BEFORE',
       'AFTER',
@@ -218,7 +236,7 @@ describe('a body that can not be read', () => {
     ];
     for (const value of [{}, [], true, 1e308, -1, { toString: 1 }, ['x'], [null], '\ud800', '\u0000']) {
       const sent = Object.fromEntries(names.map((field) => [field, value]));
-      const { status } = await call(server, name, { ...sent, ...credentials(alice) });
+      const { status } = await call(server, name, { ...sent, ...credentials(await askerOf(name)) });
       // A request that is left with nothing it knows may be served; it must not break anything.
       expect(status).toBeLessThan(500);
       const { status: alone } = await call(server, name, sent);

@@ -1,13 +1,14 @@
 // Who may run the server over HTTP: whoever shows the admin key.
+
 import { createHash, timingSafeEqual } from 'node:crypto';
+import type { Note } from '../../accounts/audit.ts';
 import { AppError } from '../../errors.ts';
 import type { Limiter } from '../../infra/limiter.ts';
-import type { Audit } from './audit.ts';
 
 interface KeyDeps {
   readonly adminKey: string;
   readonly limiter: Limiter;
-  readonly audit: Audit;
+  readonly audit: Note;
 }
 
 /** Lets a request pass or throws. `path` is what it asked for, without anything it sent along. */

@@ -1,4 +1,5 @@
 // What whoever runs the server may do to accounts and invitations, over HTTP or by a command; each act is noted.
+import type { Note } from '../../accounts/audit.ts';
 import { findPasswordFlaw } from '../../accounts/passwords.ts';
 import { hashInvitation } from '../../accounts/registration.ts';
 import { hashPassword, newInvitation, newPassword, newUid } from '../../accounts/secrets.ts';
@@ -6,13 +7,12 @@ import { AppError } from '../../errors.ts';
 import { exactMessages } from '../../protocol/http.ts';
 import type { AdminOutcome, AdminStore } from '../../store/admin-store.ts';
 import type { Store } from '../../store/store.ts';
-import type { Audit } from './audit.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
 
 interface AdminDeps {
   readonly store: Store & AdminStore;
-  readonly audit: Audit;
+  readonly audit: Note;
   readonly clock: () => number;
 }
 

@@ -1,0 +1,92 @@
+// Forgotten passwords: a code by mail sets a new one. Nothing here says whether an address has an account.
+import { AppError } from '../errors.ts';
+import type { Guesses } from '../infra/guesses.ts';
+import type { Account } from '../store/store.ts';
+import { codeOwner } from './codes.ts';
+import { notify, passwordResetMail } from './mails.ts';
+import { findPasswordFlaw } from './passwords.ts';
+import { hashCode, hashPassword } from './secrets.ts';
+import { type AccountDeps, guessKey } from './service.ts';
+
+/** Whose number is hashed with where there is no account: nobody's. */
+const nobody = 0;
+
+export interface PasswordReset {
+  readonly email: string;
+  readonly code: string;
+  readonly newPassword: string;
+}
+
+export class PasswordRecovery {
+  constructor(
+    /** Delays those who guess codes, by the hash of the address they try. */
+    private readonly deps: AccountDeps & { readonly resetGuesses: Guesses },
+  ) {}
+
+  /**
+   * Mails a code to the address if it has an account. Until the answer the work is the same for every address; what
+   * differs comes after it.
+   * @throws AppError `rate_limited`
+   * @see https://cheatsheetseries.owasp.org/cheatsheets/Forgot_Password_Cheat_Sheet.html
+   */
+  async forgot(email: string, address: string): Promise<void> {
+    const { limiter, codes, log } = this.deps;
+    await limiter.consume('forgotByAddress', address);
+    await limiter.consume('forgotByEmail', guessKey(email));
+    await limiter.consume('forgotByEmailDaily', guessKey(email));
+    const account = await this.#findOwner(email);
+    const made = await codes.make(account?.uid ?? nobody, 'reset', email);
+    if (!account) return;
+    codes
+      .mailReset(made, account.email)
+      .catch((error: unknown) => log.error('a code for a new password could not be mailed', { error }));
+  }
+
+  /**
+   * Sets a new password by a mailed code, verifies the account and ends all its sessions. The order keeps every refusal
+   * mute: what can be said of the password without an account is said first, what takes its names only with a right code.
+   * @throws AppError `unauthenticated` for a wrong, expired or used code and for an unknown address; `invalid` for a
+   *   password that must not be; `rate_limited`
+   */
+  async reset({ email, code, newPassword }: PasswordReset, address: string): Promise<void> {
+    const { store, limiter, resetGuesses } = this.deps;
+    await limiter.consume('resetByAddress', address);
+    throwFlaw(await findPasswordFlaw(newPassword, { email, firstName: '', lastName: '' }));
+    await resetGuesses.begin(guessKey(email));
+    const account = await this.#findOwner(email);
+    const codeHash = await hashCode(code, codeOwner(account?.uid ?? nobody, 'reset'));
+    const passwordHash = await hashPassword(newPassword);
+    const flaw = account && (await findPasswordFlaw(newPassword, account));
+    const tried = { codeHash, now: this.deps.clock() };
+    const owner = account && { uid: account.uid, target: account.email.toLowerCase() };
+    const outcome = await store.resetPassword(owner, tried, flaw ? null : passwordHash);
+    if (outcome === 'wrong_code' || !account) {
+      throw new AppError('unauthenticated', 'The code is wrong or no longer good. Ask for a new one.');
+    }
+    throwFlaw(flaw);
+    await this.#tell(account, outcome, address);
+  }
+
+  /** The account that may have its password reset by a mail to this address; null is answered like no account at all. */
+  async #findOwner(email: string): Promise<Account | null> {
+    const account = await this.deps.store.findAccountByEmail(email);
+    return account?.banned ? null : account;
+  }
+
+  /** Who proved that the mailbox is his is no longer delayed for what others guessed. */
+  async #tell(
+    { uid, email }: Account,
+    { ended, wasVerified }: { ended: number; wasVerified: boolean },
+    address: string,
+  ): Promise<void> {
+    const { note, sender, clock, loginGuesses, resetGuesses } = this.deps;
+    await Promise.all([loginGuesses.succeed(guessKey(email)), resetGuesses.succeed(guessKey(email))]);
+    await note({ kind: 'password_reset', uid, address, detail: `${ended} sessions ended` });
+    if (!wasVerified) await note({ kind: 'verified', uid, address, detail: 'by a password reset' });
+    await notify(this.deps, passwordResetMail(sender, email, clock()));
+  }
+}
+
+function throwFlaw(flaw: string | null): void {
+  if (flaw) throw new AppError('invalid', `NEW_PASSWORD ${flaw}.`);
+}

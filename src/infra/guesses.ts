@@ -1,0 +1,50 @@
+// Growing delays for whoever guesses a secret: five wrong tries in a row pass at once, then one a minute, two, four ...
+import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
+import { tooFast } from '../errors.ts';
+
+const freeTries = 5;
+const firstDelayS = 60;
+const longestDelayS = 60 * 60;
+/** Four tries in four hours, which would never meet a delay, are no faster than one in each longest delay. */
+const rememberedS = 4 * 60 * 60;
+
+export interface Guesses {
+  /**
+   * Counts a try before it is looked at, so that many at once are no way around the count.
+   * @throws AppError `rate_limited` with the time to wait; the try is then not counted
+   */
+  begin(key: string): Promise<void>;
+  /** A right one: forgets all tries before it. */
+  succeed(key: string): Promise<void>;
+}
+
+/**
+ * Counts in memory, whatever the keys stand for: what does not exist is delayed as what does. Allows `width` times the
+ * free tries.
+ * @see https://cheatsheetseries.owasp.org/cheatsheets/Authentication_Cheat_Sheet.html#account-lockout
+ */
+export function createGuesses(name: string, width = 1): Guesses {
+  const points = freeTries * width;
+  const tries = new RateLimiterMemory({ points, duration: rememberedS, keyPrefix: `${name}Tries` });
+  const delays = new RateLimiterMemory({ points, duration: rememberedS, keyPrefix: `${name}Delays` });
+  return {
+    async begin(key) {
+      const delaysBefore = (await delays.get(key))?.consumedPoints ?? 0;
+      // Once there was a delay a single try takes all the points, so that of many at once one passes.
+      if (!(await isLastTry(tries, key, delaysBefore === 0 ? 1 : points))) return;
+      await delays.set(key, delaysBefore + 1, rememberedS);
+      await tries.block(key, Math.min(firstDelayS * 2 ** delaysBefore, longestDelayS));
+    },
+    async succeed(key) {
+      await Promise.all([tries.delete(key), delays.delete(key)]);
+    },
+  };
+}
+
+async function isLastTry(tries: RateLimiterMemory, key: string, points: number): Promise<boolean> {
+  try {
+    return (await tries.consume(key, points)).remainingPoints === 0;
+  } catch (refusal) {
+    throw refusal instanceof RateLimiterRes ? tooFast(refusal.msBeforeNext) : refusal;
+  }
+}

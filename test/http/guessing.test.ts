@@ -1,0 +1,143 @@
+// Guessing passwords: who guesses is delayed, whom he guesses at is not, and nobody learns who has an account.
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test';
+import * as argon2 from '@node-rs/argon2';
+import { call, credentials, join, type Person, password, signUp } from '../support/people.ts';
+import { type Answer, TestServer } from '../support/server.ts';
+import { TestSocket } from '../support/socket.ts';
+
+// Hashing, git and mail take long on a busy machine.
+setDefaultTimeout(20_000);
+
+/** Every try may come from an address of its own, which the server believes. */
+const env = { RATE_LIMITS: 'on', TRUST_PROXY: '127.0.0.1' };
+let server: TestServer;
+let count = 0;
+
+beforeAll(async () => {
+  server = await TestServer.start({ env });
+});
+afterAll(() => server.stop());
+
+function newAddress(): Record<string, string> {
+  count += 1;
+  return { 'x-forwarded-for': `203.0.${count >> 8}.${count & 255}` };
+}
+
+async function somebody(): Promise<Person> {
+  count += 1;
+  return join(server, `Some${'x'.repeat(count % 40)}${'y'.repeat(count / 40)}`);
+}
+
+function login(email: string, secret: string, more: Record<string, unknown> = {}): Promise<Answer> {
+  return call(server, 'login', { EMAIL: email, PASSWORD: secret, ...more }, newAddress());
+}
+
+async function guess(email: string, times: number): Promise<void> {
+  for (let tries = 0; tries < times; tries += 1) expect((await login(email, 'wrong')).status).toBe(401);
+}
+
+describe('the delay', () => {
+  test('after five wrong ones in a row the right one waits too, wherever it comes from', async () => {
+    const alice = await somebody();
+    await guess(alice.email, 4);
+    await guess(alice.email.toUpperCase(), 1);
+    const refused = await login(alice.email, password);
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers.get('retry-after'))).toBeWithin(50, 61);
+  });
+
+  test('a right one in time makes the count begin anew', async () => {
+    const alice = await somebody();
+    for (let rounds = 0; rounds < 2; rounds += 1) {
+      await guess(alice.email, 4);
+      expect((await login(alice.email, password)).status).toBe(200);
+    }
+  });
+
+  test('an address that does not exist is answered the same all the way', async () => {
+    const alice = await somebody();
+    for (let tries = 0; tries < 7; tries += 1) {
+      const [known, unknown] = [
+        await login(alice.email, 'wrong'),
+        await login('nobody@example.test', 'wrong'),
+      ];
+      expect(unknown.status).toBe(known.status);
+      expect(unknown.body.message.replace(/\d+ s/, '')).toBe(known.body.message.replace(/\d+ s/, ''));
+      const waits = [known, unknown].map(({ headers }) => Number(headers.get('retry-after')));
+      expect(Math.abs((waits[0] ?? 0) - (waits[1] ?? 0))).toBeLessThan(3);
+      expect([...unknown.headers.keys()]).toEqual([...known.headers.keys()]);
+    }
+    expect((await login('nobody@example.test', 'wrong')).status).toBe(429);
+  });
+
+  test('an account still to be verified is delayed as others are', async () => {
+    const dave = await signUp(server, 'Dave');
+    expect((await login(dave.email, password)).status).toBe(403);
+    await guess(dave.email, 5);
+    expect((await login(dave.email, password)).status).toBe(429);
+  });
+});
+
+describe('the owner', () => {
+  test('who shows a live session of the account is not delayed, and his success ends the delay', async () => {
+    const alice = await somebody();
+    await guess(alice.email, 5);
+    expect((await login(alice.email, password)).status).toBe(429);
+    expect((await login(alice.email, password, credentials(alice))).status).toBe(200);
+    expect((await login(alice.email, password)).status).toBe(200);
+  });
+
+  test('a session of another account, an ended one and what is none spare nobody the delay', async () => {
+    const [alice, mallory] = [await somebody(), await somebody()];
+    const { body } = await login(alice.email, password);
+    const ended = { UID: alice.uid, COOKIE: body.COOKIE };
+    expect((await call(server, 'logOut', ended)).status).toBe(200);
+    await guess(alice.email, 5);
+    for (const shown of [
+      credentials(mallory),
+      { UID: alice.uid, COOKIE: mallory.cookie },
+      { UID: mallory.uid, COOKIE: alice.cookie },
+      ended,
+      { UID: alice.uid },
+      { UID: alice.uid, COOKIE: alice.token },
+      { UID: {}, COOKIE: ['x'] },
+    ])
+      expect((await login(alice.email, password, shown)).status).toBe(429);
+    expect((await login(alice.email, password, credentials(alice))).status).toBe(200);
+  });
+
+  test('a stolen session is no way to guess on without end: ten tries as with the settings', async () => {
+    const alice = await somebody();
+    for (let tries = 0; tries < 10; tries += 1)
+      expect((await login(alice.email, 'wrong', credentials(alice))).status).toBe(401);
+    expect((await login(alice.email, 'wrong', credentials(alice))).status).toBe(429);
+    expect((await login(alice.email, password)).status).toBe(200);
+  });
+
+  test('nothing else that his session does is held up: requests, settings, sockets', async () => {
+    const alice = await somebody();
+    await using before = await TestSocket.announced(server, alice);
+    await guess(alice.email, 5);
+    expect((await login(alice.email, password)).status).toBe(429);
+    for (const door of ['listChats', 'getToken', 'readSettings', 'listSessions'] as const)
+      expect((await call(server, door, credentials(alice))).status).toBe(200);
+    const change = { ...credentials(alice), PASSWORD: password, PHONE: '12345678' };
+    expect((await call(server, 'changeSettings', change)).status).toBe(200);
+    await using after = await TestSocket.announced(server, alice);
+    for (const socket of [before, after]) expect((await socket.say('here')).data.status_code).toBe(200);
+  });
+});
+
+test('a refused login costs one check of a hash, whether or not the address has an account', async () => {
+  const [alice, dave] = [await somebody(), await signUp(server, 'Pending')];
+  await login('nobody.yet@example.test', 'wrong'); // makes the hash that stands for those who have none
+  const checks = spyOn(argon2, 'verify');
+  const costs: number[] = [];
+  for (const email of [alice.email, dave.email, 'nobody.at.all@example.test', 'no address']) {
+    checks.mockClear();
+    expect((await login(email, 'wrong')).status).toBe(401);
+    costs.push(checks.mock.calls.length);
+  }
+  checks.mockRestore();
+  expect(costs).toEqual([1, 1, 1, 1]);
+});
