@@ -4,7 +4,6 @@ import type { Actor } from '../actor.ts';
 import { AppError, type ErrorCode } from '../errors.ts';
 import { type ChatView, type Role, readChatId } from '../protocol/entities.ts';
 import type {
-  AuditStore,
   BlockStore,
   ChatStore,
   MarkStore,
@@ -12,7 +11,8 @@ import type {
   MemberOutcome,
   Person,
   RoleOutcome,
-} from '../store/store.ts';
+} from '../store/chat-store.ts';
+import type { AuditStore } from '../store/store.ts';
 
 interface ChatDeps {
   readonly store: ChatStore & MarkStore & BlockStore & AuditStore;

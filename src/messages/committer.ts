@@ -1,5 +1,5 @@
 // Group commit: all messages that arrive in one turn of the event loop go to disk in one transaction.
-import type { AppendOutcome, MessageDraft, MessageStore } from '../store/store.ts';
+import type { AppendOutcome, MessageDraft, MessageStore } from '../store/chat-store.ts';
 
 type Appended = Extract<AppendOutcome, { kind: 'appended' }>;
 

@@ -12,13 +12,13 @@ import {
 import { decodeText, deliverableText } from '../protocol/text.ts';
 import type {
   AppendOutcome,
-  AuditStore,
   ChatHistory,
   DirectChat,
   HistoryPage,
   MessageStore,
   RemovalOutcome,
-} from '../store/store.ts';
+} from '../store/chat-store.ts';
+import type { AuditStore } from '../store/store.ts';
 import { Committer } from './committer.ts';
 
 export interface SendDraft {

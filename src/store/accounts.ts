@@ -1,11 +1,12 @@
 // Accounts in SQLite: sign-up, verification, settings, the people list, and what expires.
 import { and, asc, eq, gt, gte, isNotNull, isNull, lt, lte, ne, not, notExists, or, sql } from 'drizzle-orm';
 import { isBetween } from './blocks.ts';
+import type { Person } from './chat-store.ts';
 import { liveCodes, redeemCode } from './codes.ts';
 import { accounts, blocks, chats, codes, invitations, members, sessions } from './schema.ts';
 import { deleteSessions, isLive, tellEnded } from './sessions.ts';
 import type { Driver, Queries } from './sqlite.ts';
-import type { Account, AccountStore, Emit, NewAccount, Person } from './store.ts';
+import type { Account, AccountStore, Emit, NewAccount } from './store.ts';
 
 type Row = typeof accounts.$inferSelect;
 type Accounts = Omit<

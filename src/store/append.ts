@@ -3,9 +3,9 @@ import { and, eq, sql } from 'drizzle-orm';
 import type { ChatRef } from '../protocol/entities.ts';
 import { isListed } from './accounts.ts';
 import { isBetween } from './blocks.ts';
+import type { AppendOutcome, DirectChat, MessageDraft, MessageStore, Person } from './chat-store.ts';
 import { accounts, blocks, chats, members, messages } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
-import type { AppendOutcome, DirectChat, MessageDraft, MessageStore, Person } from './store.ts';
 
 /** A chat's end, as far as this transaction has come. */
 interface LogEnd {

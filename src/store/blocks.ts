@@ -1,8 +1,8 @@
 // Who has blocked whom, in SQLite.
 import { and, asc, eq, isNotNull, or, type SQLWrapper, sql } from 'drizzle-orm';
+import type { BlockStore } from './chat-store.ts';
 import { accounts, blocks } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
-import type { BlockStore } from './store.ts';
 
 export function createBlockStore(driver: Driver): BlockStore {
   return {

@@ -2,9 +2,10 @@
 import { and, asc, count, desc, eq, inArray, ne, sql } from 'drizzle-orm';
 import type { ChatRef, ChatView } from '../protocol/entities.ts';
 import { isListed } from './accounts.ts';
+import type { ChatHead, ChatStore, MarkStore, MemberOutcome } from './chat-store.ts';
 import { accounts, chats, members, messages } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
-import type { ChatHead, ChatStore, Emit, MarkStore, MemberOutcome } from './store.ts';
+import type { Emit } from './store.ts';
 
 /** The other account of a direct chat, seen by `members.uid`. */
 const otherUid = sql<

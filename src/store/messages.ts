@@ -2,11 +2,12 @@
 import { and, asc, desc, eq, gt, lt, type SQL, sql } from 'drizzle-orm';
 import type { Message } from '../protocol/entities.ts';
 import { createAppend } from './append.ts';
+import type { MessageStore } from './chat-store.ts';
 import { refOf } from './chats.ts';
 import { createRemoval } from './removal.ts';
 import { accounts, chats, members, messages } from './schema.ts';
 import type { Driver } from './sqlite.ts';
-import type { Emit, MessageStore } from './store.ts';
+import type { Emit } from './store.ts';
 
 const senderFields = {
   senderUid: messages.senderUid,

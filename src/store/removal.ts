@@ -1,10 +1,11 @@
 // Removing messages in SQLite: the text goes, its place stays.
 import { and, eq } from 'drizzle-orm';
 import { removedText } from '../protocol/entities.ts';
+import type { MessageStore, Removal, RemovalOutcome } from './chat-store.ts';
 import { isChat, mayManage, roleOf } from './chats.ts';
 import { chats, messages } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
-import type { Emit, MessageStore, Removal, RemovalOutcome } from './store.ts';
+import type { Emit } from './store.ts';
 
 export function createRemoval(
   driver: Driver,

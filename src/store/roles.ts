@@ -1,10 +1,11 @@
 // Who is what in a group, in SQLite: the list of members, and roles.
 import { and, asc, eq, gt, sql } from 'drizzle-orm';
 import type { Role } from '../protocol/entities.ts';
+import type { ChatStore, RoleOutcome } from './chat-store.ts';
 import { countListed, findGroup, roleOf } from './chats.ts';
 import { accounts, chats, members } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
-import type { ChatStore, Emit, RoleOutcome } from './store.ts';
+import type { Emit } from './store.ts';
 
 export function createRoleStore(
   driver: Driver,
