@@ -39,8 +39,11 @@ import { openStore } from './store/open.ts';
 import type { Store, StoreEvent } from './store/store.ts';
 
 const housekeepingMs = 10 * 60 * 1000;
-/** Longer than a mail host may take to answer a sign-up. */
-const requestSeconds = 30;
+/**
+ * How long a connection may be idle, and a whole body may take to come: Bun counts no byte of it as a sign of life, so
+ * that a client which drips one is cut off. Heads have 12 s. Longer than a mail host may take to answer a sign-up.
+ */
+const requestSeconds = 15;
 /** How long requests in flight may still take when the server stops; it must be back before its clients try again. */
 const graceMs = 500;
 /** How long a start waits for a former server of the data folder that is just stopping. */
@@ -105,7 +108,8 @@ export async function startServer({
         return refuse(new AppError('invalid', 'The Host header is missing or not valid.'), log, headers);
       const peer = self.requestIP(request)?.address ?? 'unknown';
       const address = clientAddress(peer, request.headers.get('x-forwarded-for'), config.TRUST_PROXY);
-      if (!isSocketPath(url.pathname)) return app.fetch(request, { address });
+      const hold = (isHeld: boolean) => self.timeout(request, isHeld ? 0 : requestSeconds);
+      if (!isSocketPath(url.pathname)) return app.fetch(request, { address, hold });
       try {
         assertHeadFits(request);
         return await gateway.upgrade(request, self, networkOf(address));

@@ -14,6 +14,8 @@ export interface Env {
   Bindings: {
     /** The client's address, see http/address.ts. */
     address: string;
+    /** Keeps a request open for as long as its answer takes, or no longer so. */
+    hold(isHeld: boolean): void;
   };
   Variables: {
     readonly limiter: Limiter;

@@ -27,9 +27,13 @@ export function mountOps(app: Hono<Env>, { guard, version, startedAt, clock, bac
     const key = bearerOf(context.req.header('authorization')) ?? context.req.query('key');
     await guard(key, context.env.address, endpoints.backUp.path);
     if (!backups) throw new AppError('unavailable', 'No backup repository is configured. Set BACKUP_REPO.');
-    const report = await backups.run().catch((error: unknown) => {
-      throw refusalOf(error);
-    });
+    context.env.hold(true);
+    const report = await backups
+      .run()
+      .catch((error: unknown) => {
+        throw refusalOf(error);
+      })
+      .finally(() => context.env.hold(false));
     return context.json({ message: sentenceOf(report), ...onWire(report) });
   });
 }
