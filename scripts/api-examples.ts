@@ -135,6 +135,7 @@ async function showAdmin(bob: Person): Promise<void> {
   await ask(endpoints.adminUnban, member);
   const carol = await quietPost('/sign_up', signUpOf('Carol'));
   await ask(endpoints.adminVerify, { MEMBER_UID: carol.UID });
+  await ask(endpoints.adminRemoveMessage, { GROUP_ID: '1000000000000', MESSAGE_ID: 1 });
   await ask(endpoints.adminInvite, { USES: 5, DAYS: 7 });
   await ask(endpoints.adminInvitations, {});
   await ask(endpoints.adminGroups, { LIMIT: 1 });

@@ -59,7 +59,11 @@ const appendRefusals: Record<
   other_content: ['conflict', 'Another message was sent with this CLIENT_MESSAGE_ID.'],
 };
 
-const removalRefusals: Record<Exclude<RemovalOutcome['kind'], 'removed'>, readonly [ErrorCode, string]> = {
+/** How each removal that was not made is answered. */
+export const removalRefusals: Record<
+  Exclude<RemovalOutcome['kind'], 'removed'>,
+  readonly [ErrorCode, string]
+> = {
   no_chat: ['not_found', 'There is no such chat.'],
   no_message: ['not_found', 'There is no such message.'],
   not_allowed: ['forbidden', 'You may not remove this message.'],

@@ -72,6 +72,11 @@ export function readChatId(id: string, asker: number): ChatRef | null {
   return /^[1-9]\d{0,14}$/.test(id) ? { kind: 'group', groupId: id } : null;
 }
 
+/** The account that the id of a direct chat begins with; null for a group's. */
+export function viewerOf(id: string): number | null {
+  return readUid(/^([1-9]\d{0,9})0{16}[1-9]\d{0,9}$/.exec(id)?.[1] ?? null);
+}
+
 /** Whether an id has the shape of a direct chat, whoever's it is. */
 export function looksDirect(id: string): boolean {
   return /^[1-9]\d{0,9}0{16}[1-9]\d{0,9}$/.test(id);

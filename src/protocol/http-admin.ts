@@ -69,6 +69,13 @@ export const adminEndpoints = {
     response: z.object({ message, SESSIONS: z.number().int() }),
     statuses: [200, 400, 401, 403, 404],
   },
+  adminRemoveMessage: {
+    ...byKey,
+    path: '/admin_remove_message',
+    request: z.object({ GROUP_ID: field.chatId, MESSAGE_ID: field.position }),
+    response: z.object({ message }),
+    statuses: [200, 400, 401, 403, 404, 409],
+  },
   adminInvite: {
     ...byKey,
     path: '/admin_invite',

@@ -1,10 +1,11 @@
 // The endpoints behind the admin key: who is let in, what they show, and what they change.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import { directChatId } from '../../src/protocol/entities.ts';
 import type { endpoints } from '../../src/protocol/http.ts';
 import { adminKey, asAdmin, auditLines, bearer } from '../support/admin.ts';
 import { call, credentials, join, makeGroup, type Person, password, signUp } from '../support/people.ts';
 import { TestServer, withServer } from '../support/server.ts';
-import { defaultGroup } from '../support/socket.ts';
+import { defaultGroup, TestSocket } from '../support/socket.ts';
 
 setDefaultTimeout(20_000);
 
@@ -97,10 +98,10 @@ describe('the lists', () => {
   });
 
   test('the audit log is shown newest first, of one account or of all, page by page', async () => {
-    const dora = await signUp(server, 'Dora');
+    const [dora, dirk] = [await signUp(server, 'Dora'), await signUp(server, 'Dirk')];
     await asAdmin(server, 'adminBan', { MEMBER_UID: dora.uid, REASON: 'first' });
     await asAdmin(server, 'adminUnban', { MEMBER_UID: dora.uid });
-    await asAdmin(server, 'adminEndSessions', { MEMBER_UID: bob.uid });
+    await asAdmin(server, 'adminEndSessions', { MEMBER_UID: dirk.uid });
     const { entries } = (await asAdmin(server, 'adminAudit', { MEMBER_UID: dora.uid, LIMIT: 2 })).body;
     expect(entries).toMatchObject([
       { KIND: 'unbanned', UID: dora.uid, ACTOR: 'admin' },
@@ -113,7 +114,44 @@ describe('the lists', () => {
     });
     expect(older.body.entries).toEqual([entries[1]]);
     const all = (await asAdmin(server, 'adminAudit', { LIMIT: 1 })).body.entries;
-    expect(all).toMatchObject([{ KIND: 'sessions_ended', UID: bob.uid }]);
+    expect(all).toMatchObject([{ KIND: 'sessions_ended', UID: dirk.uid }]);
+  });
+});
+
+describe('messages', () => {
+  const remove = (GROUP_ID: string, MESSAGE_ID: number) =>
+    statusOf('adminRemoveMessage', { GROUP_ID, MESSAGE_ID });
+
+  test('any of a group is removed, and those who see it are told', async () => {
+    const team = await makeGroup(server, alice, [bob]);
+    await using hers = await TestSocket.announced(server, alice);
+    await using his = await TestSocket.announced(server, bob);
+    expect((await hers.say('an insult', team)).data.status_code).toBe(200);
+    await his.rest();
+    expect(await remove(team, 2)).toBe(404);
+    expect(await remove(team, 1)).toBe(200);
+    for (const socket of [hers, his])
+      expect(await socket.rest()).toMatchObject([
+        { event: 'message_changed', data: { GROUP_ID: team, MESSAGE_ID: 1, REMOVED: true } },
+      ]);
+    expect(await remove(team, 1)).toBe(409);
+    const { body } = await call(server, 'oldMessages', { ...credentials(bob), GROUP_ID: team });
+    expect(JSON.stringify(body)).not.toContain('an insult');
+    expect(await auditLines(server)).toContain(
+      `message_removed ${alice.uid} admin message 1 of chat ${team}`,
+    );
+  });
+
+  test('one of a direct chat is removed from either side, and of what is no chat nothing', async () => {
+    await using hers = await TestSocket.announced(server, alice);
+    const [own, his] = [directChatId(alice.uid, bob.uid), directChatId(bob.uid, alice.uid)];
+    for (const text of ['one', 'two'])
+      expect((await hers.say(text, own, 'send_message_new_chat')).data.status_code).toBe(200);
+    expect(await remove(own, 1)).toBe(200);
+    expect(await remove(his, 2)).toBe(200);
+    expect((await hers.rest()).map(({ data }) => data.GROUP_ID)).toEqual([own, own]);
+    for (const id of [directChatId(alice.uid, 123_456_789), '7777777777777', '9'.repeat(40)])
+      expect(await remove(id, 1)).toBe(404);
   });
 });
 

@@ -1,7 +1,14 @@
 // Chat ids: groups by their own, direct chats by two account numbers, the viewer's first.
 import { expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { chatIdFor, directChatId, looksDirect, maxUid, readChatId } from '../../src/protocol/entities.ts';
+import {
+  chatIdFor,
+  directChatId,
+  looksDirect,
+  maxUid,
+  readChatId,
+  viewerOf,
+} from '../../src/protocol/entities.ts';
 
 /** Any account number, many of them with zeros where they hurt. */
 const uid = fc.oneof(
@@ -17,6 +24,7 @@ test("a direct chat's id is read back as the other person, from either side and 
       expect(readChatId(directChatId(one, other), one)).toEqual({ kind: 'direct', otherUid: other });
       expect(readChatId(directChatId(one, other), other)).toEqual({ kind: 'direct', otherUid: one });
       expect(looksDirect(directChatId(one, other))).toBe(true);
+      expect(viewerOf(directChatId(one, other))).toBe(one);
     }),
     { numRuns: 1000 },
   );

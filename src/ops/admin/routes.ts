@@ -29,6 +29,7 @@ export function mountAdmin(app: Hono<Env>, { guard, service, store }: AdminRoute
     });
   };
   mountAccounts(mount, service);
+  mountMessages(mount, service);
   mountLists(mount, store);
   mount(endpoints.adminInvite, async ({ USES, DAYS }, by) => {
     const { code, expiresAt } = await service.invite(USES, DAYS, by);
@@ -61,6 +62,13 @@ function mountAccounts(mount: Mount, service: AdminService): void {
   mount(endpoints.adminEndSessions, async ({ MEMBER_UID }, by) => {
     const ended = await service.endSessions(MEMBER_UID, by);
     return { message: 'Logged out everywhere', SESSIONS: ended };
+  });
+}
+
+function mountMessages(mount: Mount, service: AdminService): void {
+  mount(endpoints.adminRemoveMessage, async ({ GROUP_ID, MESSAGE_ID }, by) => {
+    await service.removeMessage(String(GROUP_ID), MESSAGE_ID, by);
+    return { message: 'Message removed' };
   });
 }
 

@@ -4,11 +4,15 @@ import { findPasswordFlaw } from '../../accounts/passwords.ts';
 import { hashInvitation } from '../../accounts/registration.ts';
 import { hashPassword, newInvitation, newPassword, newUid } from '../../accounts/secrets.ts';
 import { AppError } from '../../errors.ts';
+import { removalRefusals } from '../../messages/service.ts';
+import { readChatId, viewerOf } from '../../protocol/entities.ts';
 import { exactMessages } from '../../protocol/http.ts';
 import type { AdminOutcome, AdminStore } from '../../store/admin-store.ts';
 import type { Store } from '../../store/store.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
+/** From whose side a group is named: it is the same from every side. */
+const nobody = 0;
 
 interface AdminDeps {
   readonly store: Store & AdminStore;
@@ -94,6 +98,21 @@ export class AdminService {
     if (ended === null) throw noAccount();
     await this.deps.audit({ kind: 'password_reset', uid, detail: `${ended} sessions ended`, ...by });
     return { password, ended };
+  }
+
+  /**
+   * Takes the text of any message of any chat away; a direct chat may be named from either side.
+   * @throws AppError `not_found` no such chat or message; `conflict` removed already
+   */
+  async removeMessage(chatId: string, seq: number, by: ActingAdmin): Promise<void> {
+    const uid = viewerOf(chatId) ?? nobody;
+    const ref = readChatId(chatId, uid);
+    const removal = ref && { uid, ref, seq, byOperator: true, now: this.deps.clock() };
+    const outcome = removal ? await this.deps.store.removeMessage(removal) : ({ kind: 'no_chat' } as const);
+    if (outcome.kind !== 'removed') throw new AppError(...removalRefusals[outcome.kind]);
+    const { senderUid } = outcome.message;
+    const detail = `message ${seq} of chat ${chatId}`;
+    await this.deps.audit({ kind: 'message_removed', uid: senderUid, detail, ...by });
   }
 
   /** Makes an invitation whose code is told here and never again; `expiresAt` in ms since the epoch. */
