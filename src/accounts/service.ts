@@ -14,7 +14,7 @@ import { findPasswordFlaw } from './passwords.ts';
 import { assertAllowedAddress, assertMayRegister, notInvited, type Registration } from './registration.ts';
 import type { SecondFactors } from './second-factor.ts';
 import { hashCode, hashPassword, hashSecret, newUid, verifyPassword } from './secrets.ts';
-import type { Keys, Origin, Sessions } from './sessions.ts';
+import { banned, type Keys, type Origin, type Sessions } from './sessions.ts';
 
 const unverifiedLifetimeMs = 24 * 60 * 60 * 1000;
 
@@ -129,6 +129,7 @@ export class AccountService {
     // What keeps an account from logging in is told from here on: only to who knows its password.
     await this.deps.loginGuesses.succeed(guessKey(email));
     await limiter.reset('passwordByAccount', String(account.uid));
+    if (account.banned) throw banned(); // before a recovery code is used up for nothing
     await secondFactors.demand(account.uid, code, address);
     const keys = await sessions.open(account, from);
     if (!keys) throw wrong;

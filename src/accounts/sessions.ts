@@ -57,7 +57,7 @@ export class Sessions {
     const { store, note } = this.deps;
     const { keys, session } = this.create(uid, from);
     const ended = await store.openSession(session, { passwordHash, most: mostSessions });
-    if (ended === 'banned') throw new AppError('forbidden', 'This account is banned.');
+    if (ended === 'banned') throw banned();
     if (ended === 'other_password') return null;
     await note({ kind: 'login', uid, address: from.address, detail: session.device });
     if (ended > 0) await note({ kind: 'sessions_ended', uid, actor: 'server', detail: `${ended} too many` });
@@ -137,6 +137,11 @@ export class Sessions {
       .touchSession(id, { lastUsedAt: now, tokenHash })
       .catch((error: unknown) => this.deps.log.warn('could not note the use of a session', { error }));
   }
+}
+
+/** What only who knows the account's password is told. */
+export function banned(): AppError {
+  return new AppError('forbidden', 'This account is banned.');
 }
 
 /** What a client calls itself, as its owner may be shown it: one line of bounded length. */

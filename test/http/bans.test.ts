@@ -2,7 +2,17 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { directChatId } from '../../src/protocol/entities.ts';
 import { asAdmin, auditLines } from '../support/admin.ts';
-import { call, credentials, join, makeGroup, type Person, password, signUp } from '../support/people.ts';
+import { joinGuarded } from '../support/authenticator.ts';
+import {
+  call,
+  credentials,
+  join,
+  mailAt,
+  makeGroup,
+  type Person,
+  password,
+  signUp,
+} from '../support/people.ts';
 import { TestServer } from '../support/server.ts';
 import { defaultGroup, TestSocket } from '../support/socket.ts';
 
@@ -136,4 +146,40 @@ test('logins that run while the account is banned leave no session behind', asyn
   for (const { status } of await Promise.all(logins)) expect([200, 403]).toContain(status);
   const { users } = (await asAdmin(server, 'adminUsers', { QUERY: sven.email })).body;
   expect(users).toMatchObject([{ BANNED: true, SESSIONS: 0 }]);
+});
+
+test('a password is not reset while its account is banned, and nobody can tell from outside', async () => {
+  const tina = await join(server, 'Tina');
+  const forgot = async (EMAIL: string) => {
+    const { status, body } = await call(server, 'forgotPassword', { EMAIL });
+    return { status, body };
+  };
+  const reset = (OTP: string) =>
+    call(server, 'resetPassword', { EMAIL: tina.email, OTP, NEW_PASSWORD: 'another horse 44' });
+  await forgot(tina.email);
+  const mailed = /^ {4}(\d{6})\r?$/m.exec(await mailAt(server, tina.email, 2))?.[1] ?? '';
+  expect(mailed).not.toBe('');
+  await ban(tina);
+  expect((await reset(mailed)).status).toBe(401);
+  expect(await forgot(tina.email)).toEqual(await forgot('nobody@example.test'));
+  await Bun.sleep(200); // a mail would go out after the answer
+  expect(server.mailsTo(tina.email)).toHaveLength(2);
+  await unban(tina);
+  expect((await reset(mailed)).status).toBe(401);
+  expect((await logIn(tina)).status).toBe(200);
+  await forgot(tina.email);
+  const fresh = /^ {4}(\d{6})\r?$/m.exec(await mailAt(server, tina.email, 3))?.[1] ?? '';
+  expect((await reset(fresh)).status).toBe(200);
+});
+
+test('one who is banned is told so before a recovery code is asked for and used up', async () => {
+  const ute = await joinGuarded(server, 'Ute');
+  const [code = ''] = ute.recoveryCodes;
+  const withCode = () => call(server, 'login', { EMAIL: ute.email, PASSWORD: password, CODE: code });
+  await ban(ute);
+  for (const answer of [await logIn(ute), await withCode()])
+    expect(answer).toMatchObject({ status: 403, body: { message: 'This account is banned.' } });
+  await unban(ute);
+  expect((await logIn(ute)).body.SECOND_FACTOR).toBe(true);
+  expect((await withCode()).status).toBe(200);
 });
