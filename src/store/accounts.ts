@@ -1,9 +1,9 @@
 // Accounts in SQLite: sign-up, verification, settings, the people list, and what expires.
-import { and, asc, eq, gt, gte, isNotNull, isNull, lt, lte, ne, not, notExists, or, sql } from 'drizzle-orm';
-import { isBetween } from './blocks.ts';
+import { and, asc, eq, gt, gte, isNotNull, isNull, lt, lte, ne, not, notInArray, or, sql } from 'drizzle-orm';
+import { blockedWith } from './blocks.ts';
 import type { Person } from './chat-store.ts';
 import { liveCodes, redeemCode } from './codes.ts';
-import { accounts, blocks, chats, codes, invitations, members, sessions } from './schema.ts';
+import { accounts, chats, codes, invitations, members, sessions } from './schema.ts';
 import { deleteSessions, isLive, tellEnded } from './sessions.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { Account, AccountStore, Emit, NewAccount } from './store.ts';
@@ -43,7 +43,7 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
     .where(isListed)
     .orderBy(asc(accounts.uid))
     .prepare();
-  const hidden = hiddenFrom(reader);
+  const hidden = blockedWith(reader, sql.placeholder('uid')).prepare();
   let everybody: readonly Person[] = [];
   let listedAt = '';
   return {
@@ -158,12 +158,7 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
           and(
             isListed,
             ne(accounts.uid, uid),
-            notExists(
-              reader
-                .select({ uid: blocks.uid })
-                .from(blocks)
-                .where(isBetween(accounts.uid, sql`${uid}`)),
-            ),
+            notInArray(accounts.uid, blockedWith(reader, uid)),
             gt(accounts.uid, after),
             nameBeginsWith(prefix),
           ),
@@ -188,18 +183,6 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
       );
     },
   };
-}
-
-/** Who has blocked an account, and whom it has blocked; two look-ups by index, because it is asked with every list. */
-function hiddenFrom(reader: Queries) {
-  const uid = sql.placeholder('uid');
-  const blockedBy = reader.select({ uid: blocks.uid }).from(blocks).where(eq(blocks.blockedUid, uid));
-  return reader
-    .select({ uid: blocks.blockedUid })
-    .from(blocks)
-    .where(eq(blocks.uid, uid))
-    .union(blockedBy)
-    .prepare();
 }
 
 /** Verifies an account, if it is not yet, and makes it a member of the default group. */

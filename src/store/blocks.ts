@@ -42,6 +42,15 @@ export function createBlockStore(driver: Driver): BlockStore {
   };
 }
 
+/** The numbers of who has blocked this account and whom it has blocked, each once; two look-ups by index. */
+export function blockedWith(db: Queries, uid: number | SQLWrapper) {
+  return db
+    .select({ uid: blocks.blockedUid })
+    .from(blocks)
+    .where(eq(blocks.uid, uid))
+    .union(db.select({ uid: blocks.uid }).from(blocks).where(eq(blocks.blockedUid, uid)));
+}
+
 /** The condition on a row of `blocks` that it stands between these two, whoever made it. */
 export function isBetween(one: SQLWrapper, other: SQLWrapper) {
   return or(
