@@ -227,7 +227,7 @@ describe('who is told', () => {
     }
   });
 
-  test('the client library hands it on, and marks what it delivers', async () => {
+  test('the client library hands it on, as it does changes of members, and marks what it delivers', async () => {
     await say(bob, 'one');
     await say(bob, 'two');
     const client = new ChatClient({ url: server.url, uid: alice.uid, token: alice.token });
@@ -241,8 +241,11 @@ describe('who is told', () => {
     client.connect();
     await online;
     expect(await remove(bob, 1)).toBe(200);
-    await client.send(team, 'three'); // the push came before the reply
-    expect(changes).toEqual([changed(team, 1)]);
+    const role = { ...credentials(alice), GROUP_ID: team, MEMBER_UID: bob.uid, ROLE: 'admin' };
+    expect((await call(server, 'setRole', role)).status).toBe(200);
+    await client.send(team, 'three'); // the pushes came before the reply
+    const promoted = { GROUP_ID: team, MEMBER_UID: bob.uid, ROLE: 'admin' };
+    expect(changes).toEqual([changed(team, 1), { event: 'member_changed', data: promoted }]);
     const history = await client.history(team);
     expect(history.map(({ message, removed }) => [message, removed])).toEqual([
       [removedText, true],
