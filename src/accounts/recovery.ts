@@ -29,9 +29,8 @@ export class PasswordRecovery {
    * @throws AppError `rate_limited`
    * @see https://cheatsheetseries.owasp.org/cheatsheets/Forgot_Password_Cheat_Sheet.html
    */
-  async forgot(email: string, address: string): Promise<void> {
+  async forgot(email: string): Promise<void> {
     const { limiter, codes, log } = this.deps;
-    await limiter.consume('forgotByAddress', address);
     await limiter.consume('forgotByEmail', guessKey(email));
     await limiter.consume('forgotByEmailDaily', guessKey(email));
     const account = await this.#findOwner(email);
@@ -49,8 +48,7 @@ export class PasswordRecovery {
    *   password that must not be; `rate_limited`
    */
   async reset({ email, code, newPassword }: PasswordReset, address: string): Promise<void> {
-    const { store, limiter, resetGuesses } = this.deps;
-    await limiter.consume('resetByAddress', address);
+    const { store, resetGuesses } = this.deps;
     throwFlaw(await findPasswordFlaw(newPassword, { email, firstName: '', lastName: '' }));
     await resetGuesses.begin(guessKey(email));
     const account = await this.#findOwner(email);

@@ -63,9 +63,8 @@ export class AccountService {
    *   mail host refuses the address; `rate_limited`
    */
   async signUp(person: SignUp, from: Origin): Promise<Keys & { uid: number }> {
-    const { store, limiter, sessions, codes, registration, note } = this.deps;
+    const { store, sessions, codes, registration, note } = this.deps;
     const { address } = from;
-    await limiter.consume('signUpByAddress', address);
     const { password, invitation, ...profile } = person;
     const now = this.deps.clock();
     const invitationHash = await assertMayRegister(registration, invitation, now, store);
@@ -119,7 +118,6 @@ export class AccountService {
     const { store, limiter, sessions, secondFactors, note } = this.deps;
     const { address } = from;
     const wrong = new AppError('unauthenticated', 'The e-mail address or the password is wrong.');
-    await limiter.consume('loginByAddress', address);
     const account = await store.findAccountByEmail(email);
     await this.#limitGuesses(email, account, shown);
     if (!(await verifyPassword(account?.passwordHash ?? null, password)) || !account) {

@@ -37,8 +37,8 @@ export function mountSessions(
     ENDED: await sessions.logOutAll(actor, address),
   }));
 
-  mount(app, endpoints.forgotPassword, authenticate, async ({ fields, address }) => {
-    await recovery.forgot(fields.EMAIL, address);
+  mount(app, endpoints.forgotPassword, authenticate, async ({ fields }) => {
+    await recovery.forgot(fields.EMAIL);
     return { message: 'If this address has an account, a code is on its way to it.' };
   });
 

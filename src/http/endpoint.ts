@@ -57,8 +57,8 @@ export function mount<E extends Endpoint>(
     const body = endpoint.method === 'GET' ? {} : await readBody(context, endpoint);
     const credentials = endpoint.credentials === 'none' ? null : readCredentials(context, body, endpoint);
     const actor = credentials && (await authenticateOrThrow(credentials, endpoint, authenticate));
-    await countRequest(context, endpoint, actor);
     const fields = readFields(body, endpoint);
+    await countRequest(context, endpoint, actor);
     const answer = await handler({
       fields: fields as z.output<E['request']>,
       // `credentials` was null exactly when the endpoint asks for none, which is what the type of `actor` says.
@@ -79,6 +79,11 @@ const ruleOf: Record<Kind, RuleName> = {
   read: 'readByAccount',
   write: 'writeByAccount',
   picture: 'pictureByAddress',
+  sign_up: 'signUpByAddress',
+  login: 'loginByAddress',
+  forgot: 'forgotByAddress',
+  reset: 'resetByAddress',
+  undo: 'undoByAddress',
 };
 
 /** Counted once it is known who asks, so that nobody can use up what is somebody else's. */

@@ -3,8 +3,17 @@ import { z } from 'zod';
 
 export type Method = 'GET' | 'POST' | 'PATCH';
 
-/** What a request counts as: towards a limit of its account, or of its address where no account asks. */
-export type Kind = 'history' | 'read' | 'write' | 'picture';
+/** What a request counts as, beside being one of its address: of its account, or of its address where none asks. */
+export type Kind =
+  | 'history'
+  | 'read'
+  | 'write'
+  | 'picture'
+  | 'sign_up'
+  | 'login'
+  | 'forgot'
+  | 'reset'
+  | 'undo';
 
 /** What a request gets that fails before its rules are looked at; `null` where that cannot happen. */
 export interface Refusals {

@@ -46,6 +46,7 @@ export const accountEndpoints = {
     method: 'POST',
     path: '/sign_up',
     credentials: 'none',
+    kind: 'sign_up',
     request: z.object({
       FIRST_NAME: field.personName,
       LAST_NAME: field.personName,
@@ -76,6 +77,7 @@ export const accountEndpoints = {
     method: 'POST',
     path: '/login',
     credentials: 'none',
+    kind: 'login',
     request: z.object({
       EMAIL: z.string().trim().min(1).max(1024),
       PASSWORD: field.triedPassword,
@@ -148,6 +150,7 @@ export const accountEndpoints = {
     method: 'POST',
     path: '/undo_email_change',
     credentials: 'none',
+    kind: 'undo',
     request: z.object({ EMAIL: field.email, OTP: field.typedCode }),
     response: z.object({ message }),
     statuses: [200, 400, 401],

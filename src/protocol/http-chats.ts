@@ -103,6 +103,7 @@ export const chatEndpoints = {
     method: 'POST',
     path: '/get_members',
     credentials: 'session',
+    kind: 'read',
     request: z.object({
       GROUP_ID: field.chatId,
       AFTER: z.union([z.literal(0), field.uid], 'is not an account number').nullish(),
@@ -152,6 +153,7 @@ export const chatEndpoints = {
     method: 'POST',
     path: '/get_blocked_users',
     credentials: 'session',
+    kind: 'read',
     request: nothing,
     response: z.object({ message, users: z.record(byUid, person) }),
     statuses: [200, 400, 401],

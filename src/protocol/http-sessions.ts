@@ -8,6 +8,7 @@ export const sessionEndpoints = {
     method: 'POST',
     path: '/get_sessions',
     credentials: 'session',
+    kind: 'read',
     request: nothing,
     response: z.object({
       message,
@@ -47,6 +48,7 @@ export const sessionEndpoints = {
     method: 'POST',
     path: '/forgot_password',
     credentials: 'none',
+    kind: 'forgot',
     request: z.object({ EMAIL: field.email }),
     response: z.object({ message }),
     statuses: [200, 400],
@@ -56,6 +58,7 @@ export const sessionEndpoints = {
     method: 'POST',
     path: '/reset_password',
     credentials: 'none',
+    kind: 'reset',
     request: z.preprocess(
       (body) => ({ ...(body as Record<string, unknown>), OTP: field.sentCode(body) }),
       z.object({ EMAIL: field.email, OTP: field.typedCode, NEW_PASSWORD: field.password }),

@@ -183,6 +183,25 @@ describe('what an account may ask for', () => {
   });
 });
 
+test('an ordinary answer says where the client stands with every limit of its address that it counted towards', async () => {
+  const EMAIL = 'nobody@example.test';
+  for (const [name, body, policy] of [
+    ['signUp', signUpBody('Six', { PASSWORD: 'password' }), '"signUpByAddress";q=20;w=3600'],
+    ['login', { EMAIL, PASSWORD: 'wrong password' }, '"loginByAddress";q=100;w=300'],
+    ['undoEmailChange', { EMAIL, OTP: 'ABCDEFGH' }, '"undoByAddress";q=20;w=3600'],
+    ['forgotPassword', { EMAIL }, '"forgotByAddress";q=20;w=3600'],
+    [
+      'resetPassword',
+      { EMAIL, OTP: '123456', NEW_PASSWORD: 'correct horse 43' },
+      '"resetByAddress";q=30;w=3600',
+    ],
+  ] as const) {
+    const { status, headers } = await call(server, name, body, newAddress());
+    expect([name, status]).not.toEqual([name, 429]);
+    expect(headers.get('ratelimit-policy')).toBe(`"requestByAddress";q=1200;w=60, ${policy}`);
+  }
+});
+
 describe('IPv6', () => {
   test('counts by /64: in requests, sign-ups and logins', async () => {
     const inOne = (host: number) => ({ 'x-forwarded-for': `2001:db8:1:2::${host.toString(16)}` });
