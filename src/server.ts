@@ -165,7 +165,9 @@ function assemble(
     clock,
   });
   const sender = { serviceName: config.DEFAULT_GROUP_NAME };
-  const secondFactors = new SecondFactors({ store, limiter, sender, note, clock });
+  // Not widened with the limits: nobody needs more wrong codes, whatever is tried out with the limits off.
+  const factorGuesses = createGuesses('secondFactor');
+  const secondFactors = new SecondFactors({ store, limiter, guesses: factorGuesses, sender, note, clock });
   const accountDeps = {
     store,
     sessions,

@@ -2,8 +2,8 @@
 import { generateSecret, generateURI, verifySync } from 'otplib';
 import type { Actor } from '../actor.ts';
 import { AppError } from '../errors.ts';
+import type { Guesses } from '../infra/guesses.ts';
 import type { Limiter } from '../infra/limiter.ts';
-import { Lockout } from '../infra/lockout.ts';
 import type { Account, AccountStore, FactorProof, SecondFactor, SecondFactorStore } from '../store/store.ts';
 import type { Note } from './audit.ts';
 import type { MailSender } from './mails.ts';
@@ -12,11 +12,12 @@ import { hashSecret, newRecoveryCode } from './secrets.ts';
 
 const stepSeconds = 30;
 const recoveryCodeCount = 10;
-const minuteMs = 60 * 1000;
 
 interface SecondFactorDeps {
   readonly store: SecondFactorStore & Pick<AccountStore, 'findAccount'>;
   readonly limiter: Limiter;
+  /** Delays who guesses, by account: each try is at three codes of a million. Sessions go on meanwhile. */
+  readonly guesses: Guesses;
   /** Its name is what authenticators show beside the code. */
   readonly sender: MailSender;
   readonly note: Note;
@@ -31,13 +32,7 @@ export interface EnteredCode {
 }
 
 export class SecondFactors {
-  /** Each try at three codes of a million; an hour between them makes guessing hopeless. Sessions go on meanwhile. */
-  readonly #lockout: Lockout;
-
-  constructor(private readonly deps: SecondFactorDeps) {
-    const rule = { tries: 5, firstWaitMs: minuteMs, longestWaitMs: 60 * minuteMs };
-    this.#lockout = new Lockout(rule, deps.clock);
-  }
+  constructor(private readonly deps: SecondFactorDeps) {}
 
   /** Whether a login of this account needs a code. */
   async isOn(uid: number): Promise<boolean> {
@@ -55,8 +50,11 @@ export class SecondFactors {
     if (code === null) {
       throw new AppError('forbidden', 'Second factor needed', { body: { SECOND_FACTOR: true } });
     }
-    const use = (proof: FactorProof) => this.deps.store.redeemFactorProof(uid, proof);
-    await this.#redeem(uid, factor, { code, address }, use);
+    const { store, note } = this.deps;
+    const use = (proof: FactorProof) => store.redeemFactorProof(uid, proof);
+    if (await this.#redeem(uid, factor, { code, address }, use)) return;
+    await note({ kind: 'login_failed', uid, address, detail: 'right password, wrong second factor' });
+    throw wrongCode();
   }
 
   /**
@@ -70,7 +68,9 @@ export class SecondFactors {
     if (await this.isOn(actor.uid)) throw taken;
     const { email } = await this.#provePassword(actor, password);
     const secret = generateSecret();
-    if (!(await this.deps.store.enrollSecondFactor(actor.uid, secret))) throw taken;
+    const outcome = await this.deps.store.enrollSecondFactor(actor, secret);
+    if (outcome === 'session_ended') throw new AppError('unauthenticated', 'This session has ended.');
+    if (outcome === 'on_already') throw taken;
     const issuer = this.deps.sender.serviceName.replaceAll(':', ' '); // a colon ends it in the URI's label
     return { secret, uri: generateURI({ issuer, label: email, secret }) };
   }
@@ -85,9 +85,8 @@ export class SecondFactors {
     if (!factor || factor.confirmed) throw new AppError('conflict', 'There is no second factor to confirm.');
     const { codes, codeHashes } = newRecoveryCodes();
     const confirmed = { codeHashes, now: this.deps.clock() };
-    await this.#redeem(actor.uid, factor, entered, (proof) =>
-      this.deps.store.confirmSecondFactor(actor.uid, proof, confirmed),
-    );
+    const use = (proof: FactorProof) => this.deps.store.confirmSecondFactor(actor, proof, confirmed);
+    if (!(await this.#redeem(actor.uid, factor, entered, use))) throw wrongCode();
     await this.deps.note({ kind: 'second_factor_on', uid: actor.uid, address: entered.address });
     return codes;
   }
@@ -99,9 +98,8 @@ export class SecondFactors {
   async disable(actor: Actor, password: string, entered: EnteredCode): Promise<void> {
     const factor = await this.#getFactor(actor);
     await this.#provePassword(actor, password);
-    await this.#redeem(actor.uid, factor, entered, (proof) =>
-      this.deps.store.removeSecondFactor(actor.uid, proof),
-    );
+    const use = (proof: FactorProof) => this.deps.store.removeSecondFactor(actor, proof);
+    if (!(await this.#redeem(actor.uid, factor, entered, use))) throw wrongCode();
     await this.deps.note({ kind: 'second_factor_off', uid: actor.uid, address: entered.address });
   }
 
@@ -114,9 +112,8 @@ export class SecondFactors {
     const factor = await this.#getFactor(actor);
     await this.#provePassword(actor, password);
     const { codes, codeHashes } = newRecoveryCodes();
-    await this.#redeem(actor.uid, factor, entered, (proof) =>
-      this.deps.store.replaceRecoveryCodes(actor.uid, proof, codeHashes),
-    );
+    const use = (proof: FactorProof) => this.deps.store.replaceRecoveryCodes(actor, proof, codeHashes);
+    if (!(await this.#redeem(actor.uid, factor, entered, use))) throw wrongCode();
     return codes;
   }
 
@@ -133,21 +130,28 @@ export class SecondFactors {
     return account;
   }
 
-  /** Tries a code within the limits; `use` does what it proves, or says that it proves nothing. */
+  /**
+   * Tries a code; `use` does what it proves, or says that it proves nothing. False when it is wrong.
+   * @throws AppError `rate_limited` after too many wrong ones
+   */
   async #redeem(
     uid: number,
     factor: SecondFactor,
     { code, address }: EnteredCode,
     use: (proof: FactorProof) => Promise<boolean>,
-  ): Promise<void> {
-    this.#lockout.begin(uid);
-    const proof = proofOf(code, factor.secret, this.deps.clock());
-    if (!proof || !(await use(proof))) {
-      throw new AppError('unauthenticated', 'The code of the second factor is wrong or was used already.');
-    }
-    this.#lockout.succeed(uid);
-    if (proof.kind === 'recovery') await this.deps.note({ kind: 'recovery_code_used', uid, address });
+  ): Promise<boolean> {
+    const { guesses, note, clock } = this.deps;
+    await guesses.begin(String(uid));
+    const proof = proofOf(code, factor.secret, clock());
+    if (!proof || !(await use(proof))) return false;
+    await guesses.succeed(String(uid));
+    if (proof.kind === 'recovery') await note({ kind: 'recovery_code_used', uid, address });
+    return true;
   }
+}
+
+function wrongCode(): AppError {
+  return new AppError('unauthenticated', 'The code of the second factor is wrong or was used already.');
 }
 
 /**

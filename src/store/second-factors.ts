@@ -1,6 +1,7 @@
 // Second factors in SQLite: enrolled, confirmed, and every code of theirs used up once.
 import { and, eq, isNotNull, isNull, lt } from 'drizzle-orm';
 import { recoveryCodes, secondFactors } from './schema.ts';
+import { isLive } from './sessions.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { FactorProof, SecondFactorStore } from './store.ts';
 
@@ -14,8 +15,9 @@ export function createSecondFactorStore(driver: Driver): SecondFactorStore {
       return row ? { secret: row.secret, confirmed: row.confirmedAt !== null } : null;
     },
 
-    enrollSecondFactor: (uid, secret) =>
+    enrollSecondFactor: ({ uid, sessionId }, secret) =>
       write(async (tx) => {
+        if (!(await isLive(tx, uid, sessionId))) return 'session_ended';
         const kept = await tx
           .insert(secondFactors)
           .values({ uid, secret })
@@ -25,22 +27,21 @@ export function createSecondFactorStore(driver: Driver): SecondFactorStore {
             setWhere: isNull(secondFactors.confirmedAt),
           })
           .returning({ uid: secondFactors.uid });
-        return kept.length > 0;
+        return kept.length > 0 ? 'enrolled' : 'on_already';
       }),
 
-    confirmSecondFactor: (uid, proof, { codeHashes, now }) =>
+    confirmSecondFactor: ({ uid, sessionId }, proof, { codeHashes, now }) =>
       write(async (tx) => {
-        if (proof.kind !== 'step') return false;
+        if (proof.kind !== 'step' || !(await isLive(tx, uid, sessionId))) return false;
+        const enrolled = and(
+          eq(secondFactors.uid, uid),
+          eq(secondFactors.secret, proof.secret),
+          isNull(secondFactors.confirmedAt),
+        );
         const confirmed = await tx
           .update(secondFactors)
           .set({ confirmedAt: now, lastStep: proof.step })
-          .where(
-            and(
-              eq(secondFactors.uid, uid),
-              eq(secondFactors.secret, proof.secret),
-              isNull(secondFactors.confirmedAt),
-            ),
-          )
+          .where(enrolled)
           .returning({ uid: secondFactors.uid });
         if (confirmed.length === 0) return false;
         await keepRecoveryCodes(tx, uid, codeHashes);
@@ -49,16 +50,16 @@ export function createSecondFactorStore(driver: Driver): SecondFactorStore {
 
     redeemFactorProof: (uid, proof) => write((tx) => redeem(tx, uid, proof)),
 
-    replaceRecoveryCodes: (uid, proof, codeHashes) =>
+    replaceRecoveryCodes: ({ uid, sessionId }, proof, codeHashes) =>
       write(async (tx) => {
-        if (!(await redeem(tx, uid, proof))) return false;
+        if (!(await isLive(tx, uid, sessionId)) || !(await redeem(tx, uid, proof))) return false;
         await keepRecoveryCodes(tx, uid, codeHashes);
         return true;
       }),
 
-    removeSecondFactor: (uid, proof) =>
+    removeSecondFactor: ({ uid, sessionId }, proof) =>
       write(async (tx) => {
-        if (!(await redeem(tx, uid, proof))) return false;
+        if (!(await isLive(tx, uid, sessionId)) || !(await redeem(tx, uid, proof))) return false;
         await tx.delete(recoveryCodes).where(eq(recoveryCodes.uid, uid));
         await tx.delete(secondFactors).where(eq(secondFactors.uid, uid));
         return true;

@@ -1,4 +1,5 @@
 // What the features ask of the store: few methods, each one atomic operation, each scoped by who asks.
+import type { Actor } from '../actor.ts';
 import type { Role } from '../protocol/entities.ts';
 import type {
   BlockStore,
@@ -204,23 +205,24 @@ export type FactorProof =
   /** Perhaps one of the recovery codes. */
   | { readonly kind: 'recovery'; readonly codeHash: string };
 
+/** What an account changes about its factor it changes as a session, and nothing once that has ended. */
 export interface SecondFactorStore {
   /** Null when none was enrolled. */
   findSecondFactor(uid: number): Promise<SecondFactor | null>;
-  /** Keeps a secret that is to be confirmed, in place of one that never was. False when one is in force. */
-  enrollSecondFactor(uid: number, secret: string): Promise<boolean>;
+  /** Keeps a secret that is to be confirmed, in place of one that never was. */
+  enrollSecondFactor(actor: Actor, secret: string): Promise<'enrolled' | 'on_already' | 'session_ended'>;
   /** Puts the enrolled secret in force with these recovery codes. False when it is not the one to be confirmed. */
   confirmSecondFactor(
-    uid: number,
+    actor: Actor,
     proof: FactorProof,
     confirmed: { codeHashes: readonly string[]; now: number },
   ): Promise<boolean>;
   /** Uses up what proves the factor in force. False when it was used before or proves nothing; of many at once one wins. */
   redeemFactorProof(uid: number, proof: FactorProof): Promise<boolean>;
   /** Redeems the proof and replaces all recovery codes. False, and nothing changed, when it proves nothing. */
-  replaceRecoveryCodes(uid: number, proof: FactorProof, codeHashes: readonly string[]): Promise<boolean>;
+  replaceRecoveryCodes(actor: Actor, proof: FactorProof, codeHashes: readonly string[]): Promise<boolean>;
   /** Redeems the proof and removes the factor. False, and nothing changed, when it proves nothing. */
-  removeSecondFactor(uid: number, proof: FactorProof): Promise<boolean>;
+  removeSecondFactor(actor: Actor, proof: FactorProof): Promise<boolean>;
 }
 
 /** What is noted for whoever runs the server; the README lists what each means. */
