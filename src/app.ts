@@ -1,5 +1,7 @@
 // The HTTP app: the order of what every request passes, and the endpoints behind it.
 import { Hono } from 'hono';
+import type { OwnData } from './accounts/own-data.ts';
+import { mountOwnData } from './accounts/own-data-routes.ts';
 import type { ProfileService } from './accounts/profile.ts';
 import type { PasswordRecovery } from './accounts/recovery.ts';
 import { mountAccounts } from './accounts/routes.ts';
@@ -34,6 +36,7 @@ export interface AppDeps {
   readonly accounts: AccountService;
   readonly profiles: ProfileService;
   readonly secondFactors: SecondFactors;
+  readonly ownData: OwnData;
   readonly sessions: Sessions;
   readonly recovery: PasswordRecovery;
   readonly chats: ChatService;
@@ -58,6 +61,7 @@ export function createApp(deps: AppDeps): Hono<Env> {
   const authenticate = deps.sessions.authenticate.bind(deps.sessions);
   mountAccounts(app, authenticate, deps);
   mountSessions(app, authenticate, deps);
+  mountOwnData(app, authenticate, deps.ownData);
   mountChats(app, authenticate, deps.chats);
   mountMessages(app, authenticate, deps.messages);
   mountOps(app, deps.ops);

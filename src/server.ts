@@ -1,10 +1,10 @@
 // The composition root: the only file that knows every concrete part; starts the server and stops it.
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Server } from 'bun';
 import { version } from '../package.json' with { type: 'json' };
 import { createNote } from './accounts/audit.ts';
 import { OneTimeCodes } from './accounts/codes.ts';
+import { OwnData } from './accounts/own-data.ts';
 import { ProfileService } from './accounts/profile.ts';
 import { PasswordRecovery } from './accounts/recovery.ts';
 import { SecondFactors } from './accounts/second-factor.ts';
@@ -22,6 +22,7 @@ import { clientAddress } from './http/address.ts';
 import { type SafetyHeaders, safetyHeaders } from './http/headers.ts';
 import { assertHeadFits, refuse } from './http/middleware.ts';
 import { type Bus, createBus } from './infra/bus.ts';
+import { openDataFolder } from './infra/data-folder.ts';
 import { createGuesses } from './infra/guesses.ts';
 import { readOrMakeKey } from './infra/keyfile.ts';
 import { createLimiter, wide } from './infra/limiter.ts';
@@ -36,6 +37,7 @@ import { watchForeignWrites } from './ops/foreign-writes.ts';
 import type { AdminStore } from './store/admin-store.ts';
 import { acquireLock } from './store/lock.ts';
 import { openStore } from './store/open.ts';
+import type { OwnDataStore } from './store/own-data-store.ts';
 import type { Store, StoreEvent } from './store/store.ts';
 
 const housekeepingMs = 10 * 60 * 1000;
@@ -77,7 +79,7 @@ export async function startServer({
   command,
   clock = Date.now,
 }: ServerOptions): Promise<RunningServer> {
-  mkdirSync(config.DATA_DIR, { recursive: true, mode: 0o700 });
+  openDataFolder(config.DATA_DIR, log);
   const lock = lockFolder(config.DATA_DIR);
   const bus = createBus<StoreEvent>(log);
   const store = await openStore({
@@ -85,6 +87,9 @@ export async function startServer({
     defaultGroup: { groupId: config.DEFAULT_GROUP_ID, name: config.DEFAULT_GROUP_NAME },
     emit: bus.emit,
     clock,
+  }).catch((error: unknown) => {
+    lock[Symbol.dispose]();
+    throw error;
   });
   const headers = safetyHeaders(config.CORS_ORIGINS, config.HSTS_SECONDS);
   const { app, gateway, sessions, mailer, backups } = assemble(
@@ -148,7 +153,7 @@ export async function startServer({
 /** Makes the parts and hands each what it uses. */
 function assemble(
   { config, log, command, clock, headers }: Required<ServerOptions> & { headers: SafetyHeaders },
-  store: Store & AdminStore,
+  store: Store & AdminStore & OwnDataStore,
   bus: Bus<StoreEvent>,
 ) {
   const inData = (name: string) => join(config.DATA_DIR, name);
@@ -204,6 +209,7 @@ function assemble(
     accounts: new AccountService(accountDeps),
     profiles: new ProfileService(accountDeps),
     secondFactors,
+    ownData: new OwnData(accountDeps),
     sessions,
     recovery: new PasswordRecovery({ ...accountDeps, resetGuesses: createGuesses('reset', width) }),
     chats,

@@ -102,7 +102,7 @@ const onlyTheStoreKnowsTheDatabase = eachImport(({ path }, name) => {
 const adaptersAreChosenAtTheTop = eachImport(
   ({ path }, name) =>
     roomOf(name) === 'store' &&
-    !/^src\/store\/(?:chat-)?store\.ts$/.test(name) &&
+    !/^src\/store\/(?:[a-z-]+-)?store\.ts$/.test(name) && // the interfaces
     !/^(?:src\/(?:store|ops)\/|src\/(?:server|index)\.ts$|scripts\/)/.test(path),
 );
 

@@ -66,6 +66,22 @@ export async function notify({ mailer, log }: { mailer: Mailer; log: Log }, mail
   }
 }
 
+/** Confirms that the account is no more. */
+export function accountDeletedMail(
+  sender: MailSender,
+  to: string,
+  messages: 'keep' | 'remove',
+  now: number,
+): Mail {
+  return notice(to, `Your ${sender.serviceName} account was deleted`, now + dayMs, [
+    'Your account was deleted as you asked, with your name, address, settings and sessions. It cannot be brought back.',
+    messages === 'remove'
+      ? 'The texts of your messages were removed.'
+      : 'Your messages stay in their chats without your name.',
+    'If that was not you, somebody knows your password: change it wherever else you use it.',
+  ]);
+}
+
 type Paragraph = string | { readonly code: string };
 
 function notice(...mail: Parameters<typeof compose>): Mail {

@@ -46,12 +46,20 @@ export class ReadyJson {
   constructor(readonly text: string) {}
 }
 
+/** An answer that is JSON in pieces, for what is too large to be held at once; saved by browsers under `fileName`. */
+export class StreamedJson {
+  constructor(
+    readonly pieces: AsyncIterable<string>,
+    readonly fileName: string,
+  ) {}
+}
+
 /** Adds an endpoint to the app. What the handler returns is the 200 answer; it throws AppError for the others. */
 export function mount<E extends Endpoint>(
   app: Hono<Env>,
   endpoint: E,
   authenticate: Authenticate,
-  handler: (asked: Asked<E>) => Promise<Answer<E> | ReadyJson>,
+  handler: (asked: Asked<E>) => Promise<Answer<E> | ReadyJson | StreamedJson>,
 ): void {
   app.on(endpoint.method, endpoint.path, async (context) => {
     const body = endpoint.method === 'GET' ? {} : await readBody(context, endpoint);
@@ -69,6 +77,7 @@ export function mount<E extends Endpoint>(
       userAgent: context.req.header('user-agent') ?? '',
       param: (name) => context.req.param(name) ?? '',
     });
+    if (answer instanceof StreamedJson) return stream(context, answer);
     if (!(answer instanceof ReadyJson)) return context.json(answer);
     return context.body(answer.text, 200, { 'Content-Type': 'application/json' });
   });
@@ -92,6 +101,26 @@ async function countRequest(context: Context<Env>, endpoint: Endpoint, actor: Ac
   if (!kind) return;
   const key = actor ? String(actor.uid) : context.env.address;
   await spend(context, context.get('limiter'), ruleOf[kind], key);
+}
+
+/** Each piece is made when the connection has room for it. */
+function stream(context: Context<Env>, { pieces, fileName }: StreamedJson): Response {
+  const iterator = pieces[Symbol.asyncIterator]();
+  const encoder = new TextEncoder();
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await iterator.next();
+      if (done) controller.close();
+      else controller.enqueue(encoder.encode(value));
+    },
+    async cancel() {
+      await iterator.return?.();
+    },
+  });
+  return context.body(body, 200, {
+    'Content-Type': 'application/json',
+    'Content-Disposition': `attachment; filename="${fileName}"`,
+  });
 }
 
 /** The body as an object; an empty one counts as `{}`. */

@@ -20,6 +20,7 @@ const rules = {
   forgotByEmailDaily: { points: 20, duration: 86_400 },
   resetByAddress: { points: 30, duration: 3600 },
   passwordByAccount: { points: 10, duration: 300 },
+  exportByAccount: { points: 3, duration: 86_400 },
   undoByAddress: { points: 20, duration: 3600 },
   adminKeyByAddress: { points: 10, duration: 300 },
   adminDenialNotes: { points: 100, duration: 3600 },

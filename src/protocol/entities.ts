@@ -47,6 +47,9 @@ export const maxUid = 9_999_999_999;
 /** What stands in the place of a message that was removed: its position stays, so that there are no holes. */
 export const removedText = 'This message was removed';
 
+/** How an account is named that does not exist any more. */
+export const deletedName = 'Deleted account';
+
 /** What stands between the two accounts in the id of a direct chat. */
 const directSeparator = '0'.repeat(16);
 

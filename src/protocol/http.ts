@@ -4,6 +4,7 @@ import { accountEndpoints } from './http-accounts.ts';
 import { adminEndpoints } from './http-admin.ts';
 import { chatEndpoints } from './http-chats.ts';
 import { opsEndpoints } from './http-ops.ts';
+import { ownDataEndpoints } from './http-own-data.ts';
 import { secondFactorEndpoints } from './http-second-factor.ts';
 import { sessionEndpoints } from './http-sessions.ts';
 
@@ -19,6 +20,7 @@ export const endpoints = {
   ...accountEndpoints,
   ...secondFactorEndpoints,
   ...sessionEndpoints,
+  ...ownDataEndpoints,
   ...chatEndpoints,
   ...opsEndpoints,
   ...adminEndpoints,

@@ -307,7 +307,7 @@ function rowOf(account: NewAccount): typeof accounts.$inferInsert {
   };
 }
 
-function accountOf(row: Row | null): Account | null {
+export function accountOf(row: Row | null): Account | null {
   if (row === null) return null;
   const { uid, firstName, lastName, email, phone, dob, picture, passwordHash, verifiedAt, bannedAt } = row;
   return {

@@ -156,7 +156,7 @@ async function findChat(
   const row = await lookUp(statements, uid, ref);
   if (!row) return 'no_chat';
   if (row.memberUid === null) return 'not_member';
-  // A chat with somebody who is banned stays, but nobody writes to him there.
+  // A chat with somebody who is banned or gone stays, but nobody writes to him there.
   if (ref.kind === 'direct' && !(await statements.person.get({ uid: ref.otherUid }))) return 'no_person';
   const chat = memory.chats.get(row.id) ?? { id: row.id, seq: row.lastSeq, sentAt: 0 };
   memory.chats.set(row.id, chat);

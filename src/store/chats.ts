@@ -1,6 +1,6 @@
 // Groups, direct chats and who is in them, in SQLite; every lookup goes through a membership.
 import { and, asc, count, desc, eq, inArray, ne, sql } from 'drizzle-orm';
-import type { ChatRef, ChatView } from '../protocol/entities.ts';
+import { type ChatRef, type ChatView, deletedName } from '../protocol/entities.ts';
 import { isListed } from './accounts.ts';
 import type { ChatHead, ChatStore, MarkStore, MemberOutcome } from './chat-store.ts';
 import { accounts, chats, members, messages } from './schema.ts';
@@ -8,7 +8,7 @@ import type { Driver, Queries } from './sqlite.ts';
 import type { Emit } from './store.ts';
 
 /** The other account of a direct chat, seen by `members.uid`. */
-const otherUid = sql<
+export const otherUid = sql<
   number | null
 >`CASE WHEN ${chats.lowUid} = ${members.uid} THEN ${chats.highUid} ELSE ${chats.lowUid} END`;
 
@@ -203,7 +203,12 @@ function viewOf(row: ChatRow): ChatView {
   const rest = { createdAt, lastSeq, lastBody, lastMessageAt, readSeq };
   const ref = refOf(row);
   if (ref.kind === 'group') return { ref, name: row.groupName, picture: row.groupPicture, ...rest };
-  return { ref, name: row.otherName ?? 'Deleted account', picture: row.otherPicture ?? '', ...rest };
+  return { ref, name: shownName(row.otherName), picture: row.otherPicture ?? '', ...rest };
+}
+
+/** How somebody is shown whose account may be gone. */
+export function shownName(name: string | null): string {
+  return name ?? deletedName;
 }
 
 /** A chat row is a group's or a direct chat's; the table's CHECK says so. */
@@ -274,7 +279,7 @@ async function removeFrom(tx: Queries, chatId: number, uid: number): Promise<voi
 }
 
 /** Makes the longest-standing admin, else member, the owner; null when there is nobody. */
-async function handOver(tx: Queries, chatId: number): Promise<number | null> {
+export async function handOver(tx: Queries, chatId: number): Promise<number | null> {
   const heir = await tx
     .select({ uid: members.uid })
     .from(members)

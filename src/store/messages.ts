@@ -1,6 +1,6 @@
 // Reading the message log in SQLite: the newest of every chat, and pages by position.
 import { and, asc, desc, eq, gt, lt, type SQL, sql } from 'drizzle-orm';
-import type { Message } from '../protocol/entities.ts';
+import { deletedName, type Message } from '../protocol/entities.ts';
 import { createAppend } from './append.ts';
 import type { MessageStore } from './chat-store.ts';
 import { refOf } from './chats.ts';
@@ -11,7 +11,7 @@ import type { Emit } from './store.ts';
 
 const senderFields = {
   senderUid: messages.senderUid,
-  senderName: sql<string>`COALESCE(${accounts.firstName} || ' ' || ${accounts.lastName}, 'Deleted account')`,
+  senderName: sql<string>`COALESCE(${accounts.firstName} || ' ' || ${accounts.lastName}, ${deletedName})`,
   senderPicture: sql<string>`COALESCE(${accounts.picture}, '')`,
 };
 const messageFields = {

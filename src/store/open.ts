@@ -1,5 +1,6 @@
 // Puts the store together: one database file, the default group made sure of.
 import { randomUUID } from 'node:crypto';
+import { dirname, join } from 'node:path';
 import { eq } from 'drizzle-orm';
 import { createAccountStore } from './accounts.ts';
 import { createAdminStore } from './admin.ts';
@@ -8,7 +9,11 @@ import { createAuditStore } from './audit.ts';
 import { createBlockStore } from './blocks.ts';
 import { createChatStore } from './chats.ts';
 import { createCodeStore } from './codes.ts';
+import { createEraser } from './erasure.ts';
+import { createExport } from './export.ts';
+import { openLedger } from './ledger.ts';
 import { createMessageStore } from './messages.ts';
+import type { OwnDataStore } from './own-data-store.ts';
 import { createResetStore } from './reset.ts';
 import { createRoleStore } from './roles.ts';
 import { chats, installation } from './schema.ts';
@@ -21,7 +26,7 @@ import type { Emit, Store } from './store.ts';
 const commandPatienceMs = 15_000;
 
 export interface StoreOptions {
-  /** The database file; made when it does not exist. */
+  /** The database file; made when it does not exist. Beside it lies the ledger of erased accounts. */
   readonly path: string;
   readonly defaultGroup: { readonly groupId: string; readonly name: string };
   readonly emit: Emit;
@@ -31,8 +36,8 @@ export interface StoreOptions {
 }
 
 /**
- * Opens the store; the caller closes it.
- * @throws Error when the file was written by a newer version of this program
+ * Opens the store; unless beside a server, no account is in it then that was ever erased. The caller closes it.
+ * @throws Error when the file was written by a newer version of this program, or the ledger cannot be read
  */
 export async function openStore({
   path,
@@ -40,11 +45,25 @@ export async function openStore({
   emit,
   clock,
   beside = false,
-}: StoreOptions): Promise<Store & AdminStore> {
+}: StoreOptions): Promise<Store & AdminStore & OwnDataStore> {
+  const ledger = openLedger(join(dirname(path), 'erasures.jsonl'));
   const driver = openDatabase(path, beside ? commandPatienceMs : undefined);
   const epoch = await findOrMakeEpoch(driver);
-  const store: Store & AdminStore = {
-    ...createAccountStore(driver, emit, defaultGroup.groupId),
+  const { eraseAccount, eraseAgain } = createEraser(driver, {
+    emit,
+    defaultGroupId: defaultGroup.groupId,
+    ledger,
+  });
+  const accounts = createAccountStore(driver, emit, defaultGroup.groupId);
+  const admin = createAdminStore(driver, emit, defaultGroup.groupId);
+  const store: Store & AdminStore & OwnDataStore = {
+    ...accounts,
+    ...admin,
+    // Messages of an erased account may have stayed, and must not become somebody else's.
+    createAccount: async (account, ...rest) =>
+      ledger.has(account.uid) ? 'uid_taken' : accounts.createAccount(account, ...rest),
+    createVerifiedAccount: async (account) =>
+      ledger.has(account.uid) ? 'uid_taken' : admin.createVerifiedAccount(account),
     ...createSessionStore(driver, emit),
     ...createCodeStore(driver),
     ...createSecondFactorStore(driver),
@@ -54,13 +73,20 @@ export async function openStore({
     ...createMessageStore(driver, emit, defaultGroup.groupId),
     ...createBlockStore(driver),
     ...createAuditStore(driver),
-    ...createAdminStore(driver, emit, defaultGroup.groupId),
+    ...createExport(driver),
+    eraseAccount,
     epoch,
     close: () => driver.close(),
   };
   // It looks at every account, so a command leaves that to the server where it has done it.
   if (!beside || !(await hasGroup(driver, defaultGroup.groupId)))
     await store.ensureDefaultGroup({ ...defaultGroup, now: clock() });
+  if (beside) return store;
+  for (const uid of await eraseAgain()) {
+    const detail = 'again: a restored backup had it';
+    const kind = 'account_deleted';
+    await store.appendAudit({ at: clock(), kind, uid, actor: 'server', address: '', detail });
+  }
   return store;
 }
 

@@ -1,5 +1,6 @@
 // The SQLite driver: opens the file, migrates it, and hands out one queued writer and one separate reader.
 import { Database, SQLiteError } from 'bun:sqlite';
+import { closeSync, openSync } from 'node:fs';
 import { is, Param, Placeholder } from 'drizzle-orm';
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite';
 import { AppError } from '../errors.ts';
@@ -61,12 +62,14 @@ export interface Driver {
  * @throws Error when the file was written by a newer version of this program
  */
 export function openDatabase(path: string, patienceMs = 1000): Driver {
+  makePrivate(path);
   const client = new Database(path, { create: true, strict: true });
   client.run(`PRAGMA busy_timeout = ${patienceMs}`);
   refuseNewer(client); // before anything is written: going over to WAL changes the file
   client.run('PRAGMA journal_mode = WAL');
   client.run('PRAGMA synchronous = FULL');
   client.run('PRAGMA foreign_keys = ON');
+  client.run('PRAGMA secure_delete = ON'); // what is deleted is overwritten: https://sqlite.org/pragma.html#pragma_secure_delete
   client.run(`PRAGMA journal_size_limit = ${64 * 1024 * 1024}`);
   migrate(client);
   const readClient = new Database(path, { readonly: true, strict: true });
@@ -113,6 +116,11 @@ export function openDatabase(path: string, patienceMs = 1000): Driver {
       client.close();
     },
   };
+}
+
+/** Its journals get the mode of the database file: https://sqlite.org/src/file?name=src/os_unix.c (findCreateFileMode). */
+function makePrivate(path: string): void {
+  closeSync(openSync(path, 'a', 0o600));
 }
 
 function placeholderName(param: unknown): string {

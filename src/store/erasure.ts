@@ -1,0 +1,124 @@
+// Erasing accounts in SQLite: the row goes with all that hangs on it; its messages stay nameless, or lose their text.
+import { and, eq, isNotNull, isNull, ne, or, sql } from 'drizzle-orm';
+import { deletedName, removedText } from '../protocol/entities.ts';
+import { handOver, otherUid } from './chats.ts';
+import type { Ledger } from './ledger.ts';
+import type { Erasure, OwnDataStore } from './own-data-store.ts';
+import { accounts, chats, members, messages, sessions } from './schema.ts';
+import { isLive } from './sessions.ts';
+import type { Driver, Queries } from './sqlite.ts';
+import type { Emit, StoreEvent } from './store.ts';
+
+export interface Eraser extends Pick<OwnDataStore, 'eraseAccount'> {
+  /** Erases the accounts of the ledger that exist again, as those of a restored backup do; returns their numbers. */
+  eraseAgain(): Promise<number[]>;
+}
+
+interface Place {
+  readonly emit: Emit;
+  readonly defaultGroupId: string;
+  readonly ledger: Ledger;
+}
+
+export function createEraser(driver: Driver, { emit, defaultGroupId, ledger }: Place): Eraser {
+  const erase = (erasure: Erasure, mayGoOn: (tx: Queries) => Promise<boolean>): Promise<boolean> =>
+    driver
+      .write(
+        async (tx) => {
+          if (!(await mayGoOn(tx))) return null;
+          return eraseRows(tx, erasure, defaultGroupId);
+        },
+        (events) => events?.forEach(emit),
+      )
+      .then((events) => events !== null);
+
+  return {
+    eraseAccount: (erasure, sessionId) =>
+      erase(erasure, async (tx) => {
+        if (!(await isLive(tx, erasure.uid, sessionId))) return false;
+        ledger.append(erasure);
+        return true;
+      }),
+
+    async eraseAgain() {
+      const back: number[] = [];
+      for (const erasure of ledger.list()) {
+        if (!(await exists(driver.reader, erasure.uid))) continue;
+        await erase(erasure, async () => true);
+        back.push(erasure.uid);
+      }
+      return back;
+    },
+  };
+}
+
+async function exists(db: Queries, uid: number): Promise<boolean> {
+  const row = await db.select({ uid: accounts.uid }).from(accounts).where(eq(accounts.uid, uid)).get();
+  return row !== undefined;
+}
+
+/** Returns what is to be told, that the account's own sockets end first. */
+async function eraseRows(tx: Queries, { uid, at, messages: fate }: Erasure, defaultGroupId: string) {
+  const ended = await tx.delete(sessions).where(eq(sessions.uid, uid)).returning({ id: sessions.id });
+  const events: StoreEvent[] = [{ kind: 'sessions_ended', uid, sessionIds: ended.map(({ id }) => id) }];
+  await deleteLonelyChats(tx, uid, defaultGroupId);
+  events.push(...(await tellPartners(tx, uid)));
+  events.push(...(await leaveGroups(tx, uid, defaultGroupId)));
+  const own = eq(messages.senderUid, uid);
+  // By their index; all others have none.
+  await tx
+    .update(messages)
+    .set({ clientMessageId: null })
+    .where(and(own, isNotNull(messages.clientMessageId)));
+  if (fate === 'remove') {
+    await tx
+      .update(messages)
+      .set({ body: removedText, removedAt: at })
+      .where(and(own, isNull(messages.removedAt)));
+  }
+  await tx.delete(accounts).where(eq(accounts.uid, uid));
+  return events;
+}
+
+/** The last one out takes a chat and its log along, but never the group everyone is in. */
+async function deleteLonelyChats(tx: Queries, uid: number, defaultGroupId: string): Promise<void> {
+  const isIn = sql`${chats.id} IN (SELECT ${members.chatId} FROM ${members} WHERE ${members.uid} = ${uid})`;
+  const isAlone = sql`NOT EXISTS (
+    SELECT 1 FROM ${members} WHERE ${members.chatId} = ${chats.id} AND ${members.uid} <> ${uid})`;
+  const mayGo = or(isNull(chats.groupId), ne(chats.groupId, defaultGroupId));
+  await tx.delete(chats).where(and(isIn, isAlone, mayGo));
+}
+
+/** In the lists of those it wrote with directly the account is shown without its name. */
+async function tellPartners(tx: Queries, uid: number): Promise<StoreEvent[]> {
+  const rows = await tx
+    .select({ partnerUid: otherUid, createdAt: chats.createdAt, lastSeq: chats.lastSeq })
+    .from(members)
+    .innerJoin(chats, eq(chats.id, members.chatId))
+    .where(and(eq(members.uid, uid), isNull(chats.groupId)));
+  return rows.map(({ partnerUid, createdAt, lastSeq }) => ({
+    kind: 'joined',
+    uid: partnerUid ?? 0, // a direct chat has two numbers; the table's CHECK says so
+    chat: { ref: { kind: 'direct', otherUid: uid }, name: deletedName, picture: '', createdAt, lastSeq },
+  }));
+}
+
+/** Leaves every group as somebody who leaves by himself does. */
+async function leaveGroups(tx: Queries, uid: number, defaultGroupId: string): Promise<StoreEvent[]> {
+  const left = await tx
+    .select({ chatId: chats.id, groupId: chats.groupId, role: members.role })
+    .from(members)
+    .innerJoin(chats, eq(chats.id, members.chatId))
+    .where(and(eq(members.uid, uid), isNotNull(chats.groupId)));
+  await tx.delete(members).where(eq(members.uid, uid));
+  const events: StoreEvent[] = [];
+  for (const { chatId, groupId, role } of left) {
+    if (groupId === null) continue;
+    events.push({ kind: 'left', uid, groupId });
+    if (groupId === defaultGroupId) continue;
+    events.push({ kind: 'member_changed', groupId, uid, role: null });
+    const heirUid = role === 'owner' ? await handOver(tx, chatId) : null;
+    if (heirUid) events.push({ kind: 'member_changed', groupId, uid: heirUid, role: 'owner' });
+  }
+  return events;
+}
