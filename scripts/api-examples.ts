@@ -78,6 +78,7 @@ async function tellStory(): Promise<void> {
   });
   await showSessionsAndReset();
   await showAdmin(bob);
+  await showOwnData();
   await show(endpoints.uptime, {});
   await show(endpoints.backUp, {}, endpoints.backUp.path, { authorization: `Bearer ${adminKey}` });
 }
@@ -95,6 +96,13 @@ async function showRemoval({ UID, COOKIE }: Person, bob: Person): Promise<void> 
   await show(endpoints.removeMessage, { UID, COOKIE, GROUP_ID: '1000000000000', MESSAGE_ID: 2 });
   await showPushes(socket, 'message_changed');
   socket.close();
+}
+
+async function showOwnData(): Promise<void> {
+  const { UID, COOKIE } = await quietJoin('Carol');
+  const proof = { UID, COOKIE, PASSWORD: 'correct horse 42' };
+  await show(endpoints.exportData, proof);
+  await show(endpoints.deleteAccount, { ...proof, MESSAGES: 'remove' });
 }
 
 async function showBlocks(both: Json, bob: Person): Promise<void> {

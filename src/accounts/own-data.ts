@@ -134,7 +134,8 @@ async function* joined<T>(
   }
 }
 
-function accountOnWire({ account, createdAt, verifiedAt, sessions }: OwnAccount, hasSecondFactor: boolean) {
+function accountOnWire(own: OwnAccount, hasSecondFactor: boolean) {
+  const { account, createdAt, verifiedAt, sessions, blockedUids } = own;
   return {
     account: {
       UID: account.uid,
@@ -147,6 +148,7 @@ function accountOnWire({ account, createdAt, verifiedAt, sessions }: OwnAccount,
       CREATION_DATE: wireTime(createdAt),
       VERIFIED_ON: verifiedAt === null ? null : wireTime(verifiedAt),
       SECOND_FACTOR: hasSecondFactor,
+      BLOCKED: blockedUids,
     },
     sessions: sessions.map((session) => ({
       SESSION_ID: session.id,
@@ -169,6 +171,12 @@ function chatOnWire(uid: number, { ref, name, createdAt, role, joinedAt, readSeq
   };
 }
 
-function messageOnWire(uid: number, { ref, seq, sentAt, body }: OwnMessage) {
-  return { GROUP_ID: chatIdFor(uid, ref), MESSAGE_ID: seq, TIME_STAMP: wireTime(sentAt), MESSAGE: body };
+function messageOnWire(uid: number, { ref, seq, sentAt, body, removedAt }: OwnMessage) {
+  return {
+    GROUP_ID: chatIdFor(uid, ref),
+    MESSAGE_ID: seq,
+    TIME_STAMP: wireTime(sentAt),
+    MESSAGE: body,
+    ...(removedAt === null ? {} : { REMOVED: true }),
+  };
 }

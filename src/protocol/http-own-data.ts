@@ -39,6 +39,7 @@ export const ownDataEndpoints = {
         CREATION_DATE: time,
         VERIFIED_ON: time.nullable(),
         SECOND_FACTOR: z.boolean(),
+        BLOCKED: z.array(uid),
       }),
       sessions: z.array(
         z.object({
@@ -65,6 +66,7 @@ export const ownDataEndpoints = {
           MESSAGE_ID: z.number().int().positive(),
           TIME_STAMP: time,
           MESSAGE: z.string(),
+          REMOVED: z.literal(true).optional(),
         }),
       ),
     }),

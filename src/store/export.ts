@@ -3,7 +3,7 @@ import { and, asc, desc, eq, gt, sql } from 'drizzle-orm';
 import { accountOf } from './accounts.ts';
 import { otherUid, refOf, shownName } from './chats.ts';
 import type { LogPlace, OwnDataStore } from './own-data-store.ts';
-import { accounts, chats, members, messages, sessions } from './schema.ts';
+import { accounts, blocks, chats, members, messages, sessions } from './schema.ts';
 import type { Driver } from './sqlite.ts';
 
 /** How many messages of the log, whosever, are looked at in one go: about a millisecond's work. */
@@ -29,6 +29,7 @@ export function createExport({ reader }: Driver): Omit<OwnDataStore, 'eraseAccou
       seq: messages.seq,
       sentAt: messages.sentAt,
       body: messages.body,
+      removedAt: messages.removedAt,
     })
     .from(messages)
     .innerJoin(chats, eq(chats.id, messages.chatId))
@@ -45,15 +46,22 @@ export function createExport({ reader }: Driver): Omit<OwnDataStore, 'eraseAccou
   return {
     findOwnAccount: async (uid) => {
       const row = await reader.select().from(accounts).where(eq(accounts.uid, uid)).get();
-      if (!row) return null;
+      const account = accountOf(row ?? null);
+      if (!row || !account) return null;
       const { id, createdAt, lastUsedAt, device } = sessions;
       const own = await reader
         .select({ id, createdAt, lastUsedAt, device })
         .from(sessions)
         .where(eq(sessions.uid, uid))
         .orderBy(desc(lastUsedAt), desc(id));
-      const account = accountOf(row);
-      return account && { account, createdAt: row.createdAt, verifiedAt: row.verifiedAt, sessions: own };
+      const blocked = await reader
+        .select({ uid: blocks.blockedUid })
+        .from(blocks)
+        .where(eq(blocks.uid, uid))
+        .orderBy(asc(blocks.blockedUid));
+      const blockedUids = blocked.map((person) => person.uid);
+      const { createdAt: madeAt, verifiedAt } = row;
+      return { account, createdAt: madeAt, verifiedAt, sessions: own, blockedUids };
     },
 
     listOwnChats: async (uid, place, limit) => {

@@ -12,7 +12,7 @@ export interface Erasure {
   readonly messages: MessagesFate;
 }
 
-/** Everything of an account that is one row: itself and its sessions. */
+/** What is kept of an account beside its chats and messages. */
 export interface OwnAccount {
   readonly account: Account;
   /** ms since the epoch */
@@ -20,6 +20,8 @@ export interface OwnAccount {
   readonly verifiedAt: number | null;
   /** The last used first. */
   readonly sessions: readonly OwnSession[];
+  /** Whom it has blocked, by ascending number. */
+  readonly blockedUids: readonly number[];
 }
 
 export interface OwnSession {
@@ -41,6 +43,8 @@ export interface OwnMessage extends Pick<ChatView, 'ref'> {
   readonly sentAt: number;
   /** As it is delivered. */
   readonly body: string;
+  /** ms since the epoch, null unless it was removed. */
+  readonly removedAt: number | null;
 }
 
 /** How far a reader of the whole log has come; of no meaning to others. */

@@ -48,6 +48,8 @@ const rows: Row[] = [
   { name: 'listSessions', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
   { name: 'logOut', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
   { name: 'logOutAll', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
+  { name: 'deleteAccount', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
+  { name: 'exportData', missing: 401, foreign: 401, unverified: 401, unreadable: 400 },
 ];
 /** Those that ask for no credentials, with the status of a body they cannot read. */
 const open: [Name, number][] = [

@@ -94,6 +94,7 @@ function plausible(field: string): fc.Arbitrary<unknown> {
     MESSAGE: ['h:68616c6c6f', 'h:zz', 'u:aGk', 'x:', 'hello', ''],
     CLIENT_MESSAGE_ID: ['one', 'two'],
     QUERY: ['', 'a', 'ali', 'TESTER'],
+    MESSAGES: ['keep', 'remove', 'KEEP', null],
     TOTP: ['000000', '', 'ABCDE-FGHJK-MNPQR'],
     CODE: ['000000', '', 'ABCDE-FGHJK-MNPQR'],
   };
@@ -293,6 +294,7 @@ describe('HTTP', () => {
           const answer = await answerTo(method, path, sent);
           expectDocumented(endpoints[name], answer);
           if (answer[0] === 200 && endsSessions.includes(name)) carol = await loggedInAgain(carol);
+          if (answer[0] === 200 && name === 'deleteAccount') carol = await join(server, 'Carol');
         });
         await fc.assert(property, { numRuns: runs });
       },
