@@ -252,7 +252,7 @@ describe('a body that can not be read', () => {
 describe('behind the admin key', () => {
   const isBehind = ({ method, credentials: by }: Endpoint) => method === 'POST' && by === 'key';
   const behind = (Object.keys(endpoints) as Name[]).filter((name) => isBehind(endpoints[name]));
-  const nobody = { MEMBER_UID: 123_456_789, USES: 1, DAYS: 1 };
+  const nobody = { MEMBER_UID: 123_456_789, USES: 1, DAYS: 1, GROUP_ID: '7777777777777', MESSAGE_ID: 1 };
 
   test.each(behind)(
     '%s is 401 without it and 403 with another, before the body is looked at',
