@@ -16,14 +16,14 @@ export function createResetStore(
     resetPassword: async (owner, tried, passwordHash) => {
       const outcome = await driver.write(
         async (tx) => {
-          const account = owner && (await findRow(tx, owner.uid));
+          const { uid } = owner;
+          const account = await findRow(tx, uid);
           const wanted = { purpose: 'reset', keepsRight: passwordHash === null } as const;
-          const mayReset = owner !== null && account !== null && account.bannedAt === null;
-          if (!mayReset || !(await redeemCode(tx, { ...wanted, ...owner }, tried))) {
+          const right = await redeemCode(tx, { ...wanted, ...owner }, tried);
+          if (account === null || account.bannedAt !== null || !right) {
             await writeAnything(tx);
             return null;
           }
-          const { uid } = owner;
           const wasVerified = account.verifiedAt !== null;
           if (passwordHash === null) return { ended: [], wasVerified };
           await tx.update(accounts).set({ passwordHash }).where(eq(accounts.uid, uid));

@@ -151,11 +151,11 @@ export interface AccountStore {
   undoEmailChange(email: string, tried: { codeHash: string; now: number }): Promise<number | null>;
   /**
    * Sets a password by a code of purpose `reset`, verifies the account and ends all its sessions. With `passwordHash`
-   * null the code is only tried: a right one stays good. A refusal waits for a commit to disk whether or not there is
-   * such an account (`owner` null: there is none) or a code to count it against.
+   * null the code is only tried: a right one stays good. A refusal is the same work, with a commit to disk, whether or
+   * not there is such an account or a code to count it against.
    */
   resetPassword(
-    owner: { uid: number; target: string } | null,
+    owner: { uid: number; target: string },
     tried: TriedCode,
     passwordHash: string | null,
   ): Promise<ResetOutcome>;

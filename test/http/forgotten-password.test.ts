@@ -1,6 +1,7 @@
 // Forgotten passwords: a code by mail sets a new one, and nobody learns from it who has an account.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test';
 import * as argon2 from '@node-rs/argon2';
+import { generateSync } from 'otplib';
 import { call, credentials, join, mailAt, type Person, password, signUp } from '../support/people.ts';
 import { type Answer, TestServer, withServer } from '../support/server.ts';
 import { startSmtp } from '../support/smtp.ts';
@@ -101,6 +102,7 @@ describe('asking for a code', () => {
           costs.push(hashes.mock.calls.length);
         }
         expect(costs).toEqual([1, 1]);
+        await Bun.sleep(400); // longer than a mail is ever held back
         expect(sends).toHaveBeenCalledTimes(1);
         hashes.mockRestore();
         sends.mockRestore();
@@ -225,6 +227,39 @@ describe('setting a new password', () => {
     const entered = { ...credentials(erin), ENTERD_OTP: resetting };
     expect((await call(server, 'verifyAccount', entered)).status).toBe(401);
     expect((await reset(erin.email, resetting)).status).toBe(200);
+  });
+
+  test('a banned account is answered like none at all: no mail, and no code works', async () => {
+    const alice = await somebody();
+    const code = await codeFor(alice.email);
+    await server.store.ban(alice.uid, 'spam', server.clock());
+    const answers = [await forgot(alice.email), await forgot('nobody@example.test')];
+    expect(answers[0]?.body).toEqual(answers[1]?.body);
+    expect(await reset(alice.email, code)).toMatchObject({
+      status: 401,
+      body: (await reset('nobody@example.test', code)).body,
+    });
+    await Bun.sleep(400); // longer than a mail is ever held back
+    expect(server.mailsTo(alice.email)).toHaveLength(2);
+    await server.store.unban(alice.uid);
+    expect((await reset(alice.email, code)).status).toBe(401);
+    expect(await loginStatus(alice.email, password)).toBe(200);
+    expect((await reset(alice.email, await codeFor(alice.email))).status).toBe(200);
+  });
+
+  test('it does not switch a second factor off', async () => {
+    const alice = await somebody();
+    const asked = { ...credentials(alice), PASSWORD: password };
+    const { SECRET: secret } = (await call(server, 'enrollTotp', asked)).body;
+    const epoch = Math.floor(server.clock() / 1000);
+    const confirmed = { ...credentials(alice), CODE: generateSync({ secret, epoch }) };
+    expect((await call(server, 'confirmTotp', confirmed)).status).toBe(200);
+    expect((await reset(alice.email, await codeFor(alice.email))).status).toBe(200);
+    const login = { EMAIL: alice.email, PASSWORD: next };
+    const refused = await call(server, 'login', login);
+    expect(refused).toMatchObject({ status: 403, body: { SECOND_FACTOR: true } });
+    const TOTP = generateSync({ secret, epoch: epoch + 30 });
+    expect((await call(server, 'login', { ...login, TOTP })).status).toBe(200);
   });
 
   test('one mailed to a former address is no good for the account any more', async () => {
