@@ -54,6 +54,7 @@ describe('a sign-up', () => {
       DOB: null,
       PHONE: '',
       PROFILE_PIC: '',
+      SECOND_FACTOR: false,
       COOKIE: person.cookie,
     });
   });
