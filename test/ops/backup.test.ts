@@ -430,6 +430,24 @@ describe('the runner of the server', () => {
     expect((await failureOf(missing.run())).message).toContain('could not be started');
   });
 
+  test('each failure is told to be noted, and the first success after one; a success like the last is not', async () => {
+    const script = join(folder, 'program.ts');
+    const works = `console.log(JSON.stringify({ ok: true, ...${JSON.stringify(report)} }));`;
+    const notes: string[] = [];
+    const note = (kind: string, detail: string): void => void notes.push(`${kind}: ${detail}`);
+    const command = [process.execPath, script];
+    const runner = createBackupRunner({ command, env: {}, schedule: 'off', log, note });
+    for (const body of [works, 'process.exit(7);', 'process.exit(8);', works, works]) {
+      await Bun.write(script, body);
+      await runner.run().catch(() => null);
+    }
+    expect(notes).toEqual([
+      'backup_failed: The backup process ended with status 7 without a report.',
+      'backup_failed: The backup process ended with status 8 without a report.',
+      `backup: commit ${report.commit}`,
+    ]);
+  });
+
   test('a second run at once is refused and does not disturb the first', async () => {
     const runner = await makeRunner(`await Bun.sleep(200); say({ ok: true, ...${JSON.stringify(report)} });`);
     const first = runner.run();
