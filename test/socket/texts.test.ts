@@ -107,12 +107,16 @@ test('4000 characters pass and 4001 are 413, however they are written', async ()
   for (const character of ['x', 'é', '漢', '😀']) {
     for (const write of [String, hex, base64Url]) {
       const longest = write(character.repeat(4000));
-      expect(await deliver(longest)).toEqual(Array(4).fill(longest));
+      // The list shows its beginning: one of long ones would be megabytes.
+      const start = write === String ? character.repeat(200) : hex(character.repeat(200));
+      expect(await deliver(longest)).toEqual([longest, longest, longest, start]);
       const { data } = await hers.say(write(character.repeat(4001)), team);
       expect([character, data.status_code, data.content.GROUP_ID]).toEqual([character, 413, team]);
     }
   }
-  expect(await deliver(`a:${'x'.repeat(3998)}`)).toEqual(Array(4).fill(hex(`a:${'x'.repeat(3998)}`)));
+  const encoded = hex(`a:${'x'.repeat(3998)}`);
+  const start = hex(`a:${'x'.repeat(198)}`);
+  expect(await deliver(`a:${'x'.repeat(3998)}`)).toEqual([encoded, encoded, encoded, start]);
   expect((await hers.say(`a:${'x'.repeat(3999)}`, team)).data.status_code).toBe(413);
   expect(await his.rest()).toEqual([]);
 });
