@@ -171,7 +171,7 @@ function firstOf(codes: unknown): string {
 async function showSessionsAndReset(): Promise<void> {
   const EMAIL = 'alice@example.test';
   await show(endpoints.forgotPassword, { EMAIL });
-  await Bun.sleep(100); // the code is mailed after the answer
+  await Bun.sleep(1000); // the code is mailed some time after the answer
   const NEW_PASSWORD = 'a better horse 43';
   await show(endpoints.resetPassword, { EMAIL, OTP: codeFor(EMAIL), NEW_PASSWORD });
   const logins: Json[] = [];
