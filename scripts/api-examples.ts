@@ -99,7 +99,7 @@ async function showRemoval({ UID, COOKIE }: Person, bob: Person): Promise<void> 
 }
 
 async function showOwnData(): Promise<void> {
-  const { UID, COOKIE } = await quietJoin('Carol');
+  const { UID, COOKIE } = await quietJoin('Dave');
   const proof = { UID, COOKIE, PASSWORD: 'correct horse 42' };
   await show(endpoints.exportData, proof);
   await show(endpoints.deleteAccount, { ...proof, MESSAGES: 'remove' });
