@@ -187,8 +187,8 @@ function assemble(
     log,
     registration: { mode: config.REGISTRATION, allowedDomains: config.ALLOWED_EMAIL_DOMAINS ?? null },
   };
-  const chats = new ChatService({ store, clock });
-  const messages = new MessageService(store, clock);
+  const chats = new ChatService({ store, note, clock });
+  const messages = new MessageService(store, note, clock);
   const backups = config.BACKUP_REPO
     ? createBackupRunner({
         command,

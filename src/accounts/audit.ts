@@ -1,11 +1,6 @@
 // What the audit log is told of accounts; nothing that happened is undone because it could not be noted.
 import type { Log } from '../log.ts';
-import type { AuditEntry, AuditStore } from '../store/store.ts';
-
-type Noted = Pick<AuditEntry, 'kind' | 'uid'> & Partial<Pick<AuditEntry, 'actor' | 'address' | 'detail'>>;
-
-/** Notes what happened, by the account itself unless said otherwise; resolves when it is on disk, never rejects. */
-export type Note = (what: Noted) => Promise<void>;
+import type { AuditStore, Note } from '../store/store.ts';
 
 export function createNote(store: AuditStore, clock: () => number, log: Log): Note {
   return async (what) => {

@@ -13,8 +13,7 @@ import type {
   OwnDataStore,
   OwnMessage,
 } from '../store/own-data-store.ts';
-import type { Account, AccountStore } from '../store/store.ts';
-import type { Note } from './audit.ts';
+import type { Account, AccountStore, Note } from '../store/store.ts';
 import { accountDeletedMail, type MailSender, notify } from './mails.ts';
 import { provePassword } from './passwords.ts';
 import type { SecondFactors } from './second-factor.ts';

@@ -4,8 +4,14 @@ import type { Actor } from '../actor.ts';
 import { AppError } from '../errors.ts';
 import type { Guesses } from '../infra/guesses.ts';
 import type { Limiter } from '../infra/limiter.ts';
-import type { Account, AccountStore, FactorProof, SecondFactor, SecondFactorStore } from '../store/store.ts';
-import type { Note } from './audit.ts';
+import type {
+  Account,
+  AccountStore,
+  FactorProof,
+  Note,
+  SecondFactor,
+  SecondFactorStore,
+} from '../store/store.ts';
 import type { MailSender } from './mails.ts';
 import { provePassword } from './passwords.ts';
 import { hashSecret, newRecoveryCode } from './secrets.ts';

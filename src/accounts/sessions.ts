@@ -2,8 +2,7 @@
 import type { Actor, Credentials } from '../actor.ts';
 import { AppError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Account, AccountStore, NewSession, Session, SessionView } from '../store/store.ts';
-import type { Note } from './audit.ts';
+import type { Account, AccountStore, NewSession, Note, Session, SessionView } from '../store/store.ts';
 import { deriveToken, hashSecret, newCookie } from './secrets.ts';
 
 const hourMs = 60 * 60 * 1000;

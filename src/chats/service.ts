@@ -12,10 +12,11 @@ import type {
   Person,
   RoleOutcome,
 } from '../store/chat-store.ts';
-import type { AuditStore } from '../store/store.ts';
+import type { Note } from '../store/store.ts';
 
 interface ChatDeps {
-  readonly store: ChatStore & MarkStore & BlockStore & AuditStore;
+  readonly store: ChatStore & MarkStore & BlockStore;
+  readonly note: Note;
   readonly clock: () => number;
 }
 
@@ -89,14 +90,12 @@ export class ChatService {
     { groupId, memberUid, role }: { groupId: string; memberUid: number; role: Role },
     address: string,
   ): Promise<void> {
-    const { store, clock } = this.deps;
+    const { store, note } = this.deps;
     const outcome = await store.setRole(actor.uid, groupId, memberUid, role);
     if (outcome !== 'done') throw new AppError(...roleRefusals[outcome]);
-    await store.appendAudit({
-      at: clock(),
+    await note({
       kind: 'role_changed',
       uid: memberUid,
-      actor: 'self',
       address,
       detail: `${role} of group ${groupId}, by ${actor.uid}`,
     });

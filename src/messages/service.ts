@@ -18,7 +18,7 @@ import type {
   MessageStore,
   RemovalOutcome,
 } from '../store/chat-store.ts';
-import type { AuditStore } from '../store/store.ts';
+import type { Note } from '../store/store.ts';
 import { Committer } from './committer.ts';
 
 export interface SendDraft {
@@ -74,7 +74,8 @@ export class MessageService {
   readonly #committer: Committer;
 
   constructor(
-    private readonly store: MessageStore & AuditStore,
+    private readonly store: MessageStore,
+    private readonly note: Note,
     private readonly clock: () => number,
   ) {
     this.#committer = new Committer(store);
@@ -136,11 +137,9 @@ export class MessageService {
     const now = this.clock();
     const outcome = await this.store.removeMessage({ uid, ref, seq, byOperator: false, now });
     if (outcome.kind !== 'removed') throw new AppError(...removalRefusals[outcome.kind]);
-    await this.store.appendAudit({
-      at: now,
+    await this.note({
       kind: 'message_removed',
       uid: outcome.message.senderUid,
-      actor: 'self',
       address,
       detail: `message ${seq} of chat ${chatIdFor(uid, ref)}, by ${uid}`,
     });

@@ -264,6 +264,11 @@ export interface AuditEntry {
   readonly detail: string;
 }
 
+type Noted = Pick<AuditEntry, 'kind' | 'uid'> & Partial<Pick<AuditEntry, 'actor' | 'address' | 'detail'>>;
+
+/** Notes what happened, by the account itself unless said otherwise; resolves when it is on disk, never rejects. */
+export type Note = (what: Noted) => Promise<void>;
+
 export interface AuditStore {
   /** Notes what happened; nothing of it is ever changed or taken out. */
   appendAudit(entry: AuditEntry): Promise<void>;

@@ -1,9 +1,9 @@
 // Who may run the server over HTTP: whoever shows the admin key.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { Note } from '../../accounts/audit.ts';
 import { AppError } from '../../errors.ts';
 import type { Limiter } from '../../infra/limiter.ts';
+import type { Note } from '../../store/store.ts';
 
 interface KeyDeps {
   readonly adminKey: string;

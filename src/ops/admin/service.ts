@@ -1,5 +1,4 @@
 // What whoever runs the server may do to accounts and invitations, over HTTP or by a command; each act is noted.
-import type { Note } from '../../accounts/audit.ts';
 import { findPasswordFlaw } from '../../accounts/passwords.ts';
 import { hashInvitation } from '../../accounts/registration.ts';
 import { hashPassword, newInvitation, newPassword, newUid } from '../../accounts/secrets.ts';
@@ -8,7 +7,7 @@ import { removalRefusals } from '../../messages/service.ts';
 import { readChatId, viewerOf } from '../../protocol/entities.ts';
 import { exactMessages } from '../../protocol/http.ts';
 import type { AdminOutcome, AdminStore } from '../../store/admin-store.ts';
-import type { Store } from '../../store/store.ts';
+import type { Note, Store } from '../../store/store.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
 /** From whose side a group is named: it is the same from every side. */
