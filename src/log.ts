@@ -71,7 +71,18 @@ export function createLog({
 
 function prettyLine(time: string, level: LogLevel, event: string, fields: Fields): string {
   const details = Object.entries(fields).map(
-    ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    ([name, value]) =>
+      `${name}=${printable(typeof value === 'string' ? value : String(JSON.stringify(value)))}`,
   );
   return `${time.slice(11, 19)} \x1b[${colors[level]}m${level.padEnd(5)}\x1b[0m ${[event, ...details].join(' ')}\n`;
+}
+
+/**
+ * A text that a terminal only shows: what others chose may neither move its cursor nor look like a line of its own.
+ * @see https://cheatsheetseries.owasp.org/cheatsheets/Logging_Cheat_Sheet.html#event-collection
+ */
+function printable(text: string): string {
+  return text
+    .replace(/\r?\n/g, '\n    ')
+    .replace(/[^\P{Cc}\n\t]/gu, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }

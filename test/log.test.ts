@@ -135,6 +135,23 @@ describe('lines', () => {
     expect(line).toInclude('cookie=[redacted]');
   });
 
+  test('What others chose neither moves the cursor of a terminal nor looks like a line of its own.', () => {
+    const [line = ''] = linesOf(
+      (log) =>
+        log.warn('refused', {
+          device: 'a\x1b[2J\x9b31m\u0007\r\n12:00:00 info all is well\rb',
+          list: ['\x9b'],
+        }),
+      { format: 'pretty' },
+    );
+    const shown = line.slice(line.indexOf('refused'));
+    expect(shown).toBe(
+      'refused device=a\\x1b[2J\\x9b31m\\x07\n    12:00:00 info all is well\\x0db list=["\\x9b"]\n',
+    );
+    const forged = logged({ device: 'a\n{"level":"error"}' });
+    expect(forged).toMatchObject({ level: 'info', device: 'a\n{"level":"error"}' });
+  });
+
   test('What is below the level is dropped, and silent drops everything.', () => {
     const all = (log: ReturnType<typeof createLog>) => {
       log.debug('one');
