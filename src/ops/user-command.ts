@@ -67,6 +67,14 @@ export const userCommands: CommandTable<Config> = {
       return { facts: { UID: uid, PASSWORD: password, SESSIONS: ended }, words };
     },
   ),
+  'user remove-second-factor': onAccount(
+    'remove-second-factor',
+    'let who lost authenticator and recovery codes log in by the password alone',
+    async ({ service }, uid) => {
+      await service.dropSecondFactor(uid, by);
+      return { facts: { UID: uid }, words: `Account ${uid} has no second factor any more.` };
+    },
+  ),
   'user list': {
     usage: 'user list [TEXT] [--json]',
     meaning: 'list accounts, or those whose name, address or number begins so',

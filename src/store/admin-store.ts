@@ -61,6 +61,8 @@ export interface AdminStore {
   endAllSessions(uid: number): Promise<number | null>;
   /** Sets a password, ends every session, voids reset codes; how many sessions ended, null without such an account. */
   replacePassword(uid: number, passwordHash: string): Promise<number | null>;
+  /** Takes an account's second factor away, for who lost it; false when there is none. */
+  dropSecondFactor(uid: number): Promise<boolean>;
   createInvitation(invitation: NewInvitation): Promise<void>;
   /** Every invitation, newest first, used up and expired ones too. */
   listInvitations(): Promise<Invitation[]>;

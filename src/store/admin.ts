@@ -2,7 +2,16 @@
 import { and, asc, count, desc, eq, gt, gte, inArray, lt, or, sql } from 'drizzle-orm';
 import { emailKey, findRow, insertAccount, makeVerified, nameBeginsWith } from './accounts.ts';
 import type { AdminOutcome, AdminStore } from './admin-store.ts';
-import { accounts, chats, codes, invitations, members, sessions } from './schema.ts';
+import {
+  accounts,
+  chats,
+  codes,
+  invitations,
+  members,
+  recoveryCodes,
+  secondFactors,
+  sessions,
+} from './schema.ts';
 import { deleteSessions, type Ended, tellEnded } from './sessions.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { Emit } from './store.ts';
@@ -74,6 +83,17 @@ export function createAdminStore(driver: Driver, emit: Emit, defaultGroupId: str
       }),
 
     endAllSessions: (uid) => endingSessions(uid, async () => undefined),
+
+    dropSecondFactor: (uid) =>
+      driver.write(
+        async (tx) => {
+          await tx.delete(recoveryCodes).where(eq(recoveryCodes.uid, uid));
+          const gone = tx.delete(secondFactors).where(eq(secondFactors.uid, uid));
+          return (await gone.returning({ uid: secondFactors.uid })).length > 0;
+        },
+        undefined,
+        { keepsVersion: true },
+      ),
 
     replacePassword: (uid, passwordHash) =>
       endingSessions(uid, async (tx) => {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
+import { generateSync } from 'otplib';
 import { join, type Person } from '../support/people.ts';
 import { fixedPort, ServerProcess } from '../support/process.ts';
 import { entry } from '../support/server.ts';
@@ -194,6 +195,23 @@ describe('beside a running server', () => {
     expect((await server.post('/login', { EMAIL: bob.email, PASSWORD: bob.password })).message).toBe(
       'Logged in',
     );
+  });
+
+  test('who lost the second factor is let in by the password alone again, and that is noted', async () => {
+    const { dataDir } = server;
+    const hers = { UID: alice.uid, COOKIE: alice.cookie };
+    const { SECRET } = await server.post('/enroll_totp', { ...hers, PASSWORD: alice.password });
+    const CODE = generateSync({ secret: SECRET });
+    expect((await server.post('/confirm_totp', { ...hers, CODE })).RECOVERY_CODES).toHaveLength(10);
+    const login = { EMAIL: alice.email, PASSWORD: alice.password };
+    expect((await server.post('/login', login)).SECOND_FACTOR).toBe(true);
+    const command = ['user', 'remove-second-factor', alice.email];
+    expect((await json(command, { dataDir })).ok).toBe(true);
+    expect((await server.post('/login', login)).message).toBe('Logged in');
+    expect((await json(command, { dataDir })).message).toContain('no second factor');
+    using database = new Database(joinPath(dataDir, 'chat.db'), { readonly: true });
+    const noted = database.query("SELECT actor FROM audit WHERE kind = 'second_factor_off'").all();
+    expect(noted).toEqual([{ actor: 'command' }]);
   });
 
   test('an account made meanwhile is there at once, and a new password ends its sockets', async () => {

@@ -100,6 +100,17 @@ export class AdminService {
   }
 
   /**
+   * Takes a second factor away, for who lost the authenticator and the recovery codes.
+   * @throws AppError `conflict` when there is none
+   */
+  async dropSecondFactor(uid: number, by: ActingAdmin): Promise<void> {
+    if (!(await this.deps.store.dropSecondFactor(uid))) {
+      throw new AppError('conflict', 'This account has no second factor.');
+    }
+    await this.deps.audit({ kind: 'second_factor_off', uid, ...by });
+  }
+
+  /**
    * Takes the text of any message of any chat away; a direct chat may be named from either side.
    * @throws AppError `not_found` no such chat or message; `conflict` removed already
    */
