@@ -38,12 +38,14 @@ export class OneTimeCodes {
 
   /**
    * Makes a code and mails it.
-   * @throws AppError `rate_limited`; `invalid` when the mail host refuses the address
+   * @throws AppError `rate_limited`; `invalid` when the mail host refuses the address; `unauthenticated` when the account
+   *   is gone
    */
   async send(uid: number, purpose: CodePurpose, target: string): Promise<void> {
     const made = await this.make(uid, purpose, target);
-    const { waitMs } = await this.deps.store.issueCode(made.row, this.deps.limitCodes ? codeLimits : null);
-    if (waitMs > 0) throw tooFast(waitMs);
+    const issued = await this.deps.store.issueCode(made.row, this.deps.limitCodes ? codeLimits : null);
+    if (!issued) throw new AppError('unauthenticated', 'This account does not exist any more.');
+    if (issued.waitMs > 0) throw tooFast(issued.waitMs);
     await this.mail(made, target, () => this.deps.store.withdrawCode(made.row));
   }
 
@@ -60,7 +62,7 @@ export class OneTimeCodes {
 
   /** Keeps a code for a new password and mails it, when nobody waits any more for whether that succeeds. */
   async mailReset({ code, row }: MadeCode, to: string): Promise<void> {
-    await this.deps.store.issueCode(row, null);
+    if (!(await this.deps.store.issueCode(row, null))) return;
     const outcome = await this.deps.mailer.send(resetMail(this.deps.sender, to, code, row.expiresAt));
     if (outcome.kind === 'refused') await this.deps.store.withdrawCode(row);
   }

@@ -16,7 +16,7 @@ import type {
 import type { Account, AccountStore, Note } from '../store/store.ts';
 import { accountDeletedMail, type MailSender, notify } from './mails.ts';
 import { provePassword } from './passwords.ts';
-import type { SecondFactors } from './second-factor.ts';
+import { type SecondFactors, wrongCode } from './second-factor.ts';
 
 const chatsAtOnce = 200;
 
@@ -50,7 +50,7 @@ export class OwnData {
     const { store, secondFactors, sender, note, clock } = this.deps;
     const { password, messages, code } = request;
     const { email } = await this.#prove(actor, password);
-    await secondFactors.demand(actor.uid, code, address);
+    if (!(await secondFactors.demand(actor.uid, code, address))) throw wrongCode();
     const at = clock();
     const erased = await store.eraseAccount({ uid: actor.uid, at, messages }, actor.sessionId);
     if (!erased) throw gone();

@@ -46,21 +46,18 @@ export class SecondFactors {
   }
 
   /**
-   * The second step of a login whose password was right; passes when the account has no factor in force.
-   * @throws AppError `forbidden` with SECOND_FACTOR when `code` is null; `unauthenticated` when it is wrong or used;
-   *   `rate_limited` after too many wrong ones
+   * The second step, after a password that was right. True when the code is right or the account has no factor in force,
+   * false when it is wrong or used; the caller knows what that amounts to.
+   * @throws AppError `forbidden` with SECOND_FACTOR when `code` is null; `rate_limited` after too many wrong ones
    */
-  async demand(uid: number, code: string | null, address: string): Promise<void> {
+  async demand(uid: number, code: string | null, address: string): Promise<boolean> {
     const factor = await this.deps.store.findSecondFactor(uid);
-    if (!factor?.confirmed) return;
+    if (!factor?.confirmed) return true;
     if (code === null) {
       throw new AppError('forbidden', 'Second factor needed', { body: { SECOND_FACTOR: true } });
     }
-    const { store, note } = this.deps;
-    const use = (proof: FactorProof) => store.redeemFactorProof(uid, proof);
-    if (await this.#redeem(uid, factor, { code, address }, use)) return;
-    await note({ kind: 'login_failed', uid, address, detail: 'right password, wrong second factor' });
-    throw wrongCode();
+    const use = (proof: FactorProof) => this.deps.store.redeemFactorProof(uid, proof);
+    return this.#redeem(uid, factor, { code, address }, use);
   }
 
   /**
@@ -156,7 +153,7 @@ export class SecondFactors {
   }
 }
 
-function wrongCode(): AppError {
+export function wrongCode(): AppError {
   return new AppError('unauthenticated', 'The code of the second factor is wrong or was used already.');
 }
 

@@ -12,7 +12,7 @@ import { codeOwner, type OneTimeCodes } from './codes.ts';
 import type { MailSender } from './mails.ts';
 import { findPasswordFlaw } from './passwords.ts';
 import { assertAllowedAddress, assertMayRegister, notInvited, type Registration } from './registration.ts';
-import type { SecondFactors } from './second-factor.ts';
+import { type SecondFactors, wrongCode } from './second-factor.ts';
 import { hashCode, hashPassword, hashSecret, newUid, verifyPassword } from './secrets.ts';
 import { banned, type Keys, type Origin, type Sessions } from './sessions.ts';
 
@@ -128,7 +128,11 @@ export class AccountService {
     await this.deps.loginGuesses.succeed(guessKey(email));
     await limiter.reset('passwordByAccount', String(account.uid));
     if (account.banned) throw banned(); // before a recovery code is used up for nothing
-    await secondFactors.demand(account.uid, code, address);
+    if (!(await secondFactors.demand(account.uid, code, address))) {
+      const detail = 'right password, wrong second factor';
+      await note({ kind: 'login_failed', uid: account.uid, address, detail });
+      throw wrongCode();
+    }
     const keys = await sessions.open(account, from);
     if (!keys) throw wrong;
     if (account.verified) return { uid: account.uid, ...keys };

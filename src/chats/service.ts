@@ -43,7 +43,7 @@ export class ChatService {
 
   /**
    * Makes a group with the actor as its owner; returns its id.
-   * @throws AppError `not_found` when one of the members does not exist
+   * @throws AppError `not_found` when one of the members, or the actor by now, does not exist
    */
   async createGroup(
     actor: Actor,

@@ -9,7 +9,8 @@ export function createBlockStore(driver: Driver): BlockStore {
     // Both change what is remembered for sending, so they must not keep the driver's version.
     block: (uid, blockedUid, now) =>
       driver.write(async (tx) => {
-        if (!(await isPerson(tx, blockedUid))) return 'no_person';
+        // Both: who asks may have been deleted since he was let in.
+        if (!(await isPerson(tx, uid)) || !(await isPerson(tx, blockedUid))) return 'no_person';
         const made = await tx
           .insert(blocks)
           .values({ uid, blockedUid, createdAt: now })

@@ -28,7 +28,7 @@ export interface ChatHead {
 export interface ChatStore {
   /** The default group's first time makes it; later its name follows. Every verified account is made a member. */
   ensureDefaultGroup(group: { groupId: string; name: string; now: number }): Promise<void>;
-  /** The asker becomes owner. `no_person` when one of the members does not exist, `id_taken` when the id is in use. */
+  /** The asker becomes owner. `no_person` when he or one of the members does not exist, `id_taken` when the id is in use. */
   createGroup(
     ownerUid: number,
     group: { groupId: string; name: string; picture: string; memberUids: readonly number[]; now: number },
@@ -131,6 +131,7 @@ export interface MessageStore {
 
 /** While either of two has blocked the other no direct message passes, and neither sees the other among the people. */
 export interface BlockStore {
+  /** `no_person` when one of the two does not exist. */
   block(uid: number, blockedUid: number, now: number): Promise<'done' | 'no_person' | 'already'>;
   unblock(uid: number, blockedUid: number): Promise<'done' | 'no_person' | 'not_blocked'>;
   /** Whom this account has blocked, by ascending uid; may be empty. */

@@ -59,7 +59,8 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
       return driver.write(
         async (tx) => {
           if (await findGroup(tx, group.groupId)) return 'id_taken';
-          if ((await countListed(tx, memberUids)) < memberUids.length) return 'no_person';
+          // The owner is counted too: he may have been deleted since he was let in.
+          if ((await countListed(tx, [ownerUid, ...memberUids])) <= memberUids.length) return 'no_person';
           const { groupId, name, picture, now } = group;
           const chat = await tx
             .insert(chats)

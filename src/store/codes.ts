@@ -1,6 +1,6 @@
 // One-time codes in SQLite: issued within limits, tried at most five times, used once.
 import { and, desc, eq, gt, isNull, lt, sql } from 'drizzle-orm';
-import { codes } from './schema.ts';
+import { accounts, codes } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { AccountStore, CodeLimits, CodePurpose, NewCode, TriedCode } from './store.ts';
 
@@ -13,6 +13,7 @@ export function createCodeStore(driver: Driver): Pick<AccountStore, 'issueCode' 
     issueCode: (code, limits) =>
       driver.write(
         async (tx) => {
+          if (!(await exists(tx, code.uid))) return null;
           const waitMs = limits === null ? 0 : await waitFor(tx, code, limits);
           if (waitMs === 0) await tx.insert(codes).values(code);
           return { waitMs };
@@ -35,6 +36,12 @@ export function createCodeStore(driver: Driver): Pick<AccountStore, 'issueCode' 
           );
       }),
   };
+}
+
+/** Looked at here: an account may be deleted while a code for it is being hashed. */
+async function exists(tx: Queries, uid: number): Promise<boolean> {
+  const row = await tx.select({ uid: accounts.uid }).from(accounts).where(eq(accounts.uid, uid)).get();
+  return row !== undefined;
 }
 
 /** ms until the next code may be sent, 0 for now. */

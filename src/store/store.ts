@@ -139,8 +139,8 @@ export interface AccountStore {
   /** Notes a use, and the hash of the token that is now in force. */
   touchSession(id: number, use: { lastUsedAt: number; tokenHash: string }): Promise<void>;
 
-  /** Keeps a code unless the limits say wait. `limits` null lifts them. */
-  issueCode(code: NewCode, limits: CodeLimits | null): Promise<{ waitMs: number }>;
+  /** Keeps a code unless the limits say wait; null when there is no such account any more. `limits` null lifts them. */
+  issueCode(code: NewCode, limits: CodeLimits | null): Promise<{ waitMs: number } | null>;
   /** Takes back a code whose mail was refused. */
   withdrawCode(code: NewCode): Promise<void>;
   /** Verifies the account and makes it a member of the default group. False for a wrong, used, void or expired code. */

@@ -79,6 +79,8 @@ describe('who may', () => {
     const bare = await erase(server, alice);
     expect([bare.status, bare.body.SECOND_FACTOR]).toEqual([403, true]);
     expect((await erase(server, alice, { TOTP: '12345' })).status).toBe(401);
+    const noted = await server.store.listAudit({ uid: alice.uid, before: null, limit: 9 });
+    expect(noted.map(({ kind }) => kind)).toEqual(['second_factor_on', 'verified', 'sign_up']);
     expect((await call(server, 'listChats', credentials(alice))).status).toBe(200);
     expect((await erase(server, alice, { TOTP: freshCode(server, alice.secret) })).status).toBe(200);
     expect((await call(server, 'listChats', credentials(alice))).status).toBe(403);
