@@ -70,7 +70,7 @@ async function openCopy({ git, gitDir }: Remote): Promise<void> {
   for await (const name of new Bun.Glob('**/*.lock').scan({ cwd: gitDir })) {
     await rm(join(gitDir, name), { force: true });
   }
-  await git.run(['init', '--quiet', '--bare']);
+  await git.run(['init', '--quiet', '--bare', '--template=']); // without the examples of hooks, which are executable
 }
 
 /**
