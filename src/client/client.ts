@@ -55,6 +55,8 @@ const answerMs = 10_000;
 /** How long a message may come before one that it follows, until the one between is fetched. */
 const gapMs = 500;
 const pageSize = 100;
+/** Below what a server lets one account send at once. */
+const windowSize = 40;
 
 export class ChatClient {
   state: ClientState = 'offline';
@@ -63,6 +65,8 @@ export class ChatClient {
   readonly #outbox = new Map<string, Outgoing>();
   readonly #listeners: { [Name in keyof ClientEvents]?: Set<ClientEvents[Name]> } = {};
   readonly #filling = new Set<string>();
+  /** What of the outbox is on its way on this connection. */
+  readonly #inFlight = new Set<string>();
   /** Whether the server asked to wait with what is in the outbox. */
   #waiting = false;
   #socket: WebSocket | null = null;
@@ -131,7 +135,7 @@ export class ChatClient {
         resolve,
         reject,
       });
-      if (this.state === 'online') this.#transmit(id);
+      this.#transmit();
     });
   }
 
@@ -215,18 +219,21 @@ export class ChatClient {
   #online(): void {
     this.#tries = 0;
     this.#setState('online');
-    this.#transmitAll();
+    this.#transmit();
   }
 
-  /** Sends what is not acknowledged, in its order; what the server has already is answered with the first result. */
-  #transmitAll(): void {
-    this.#waiting = false;
-    if (this.state === 'online') for (const id of this.#outbox.keys()) this.#transmit(id);
-  }
-
-  #transmit(id: string): void {
-    const outgoing = this.#outbox.get(id);
-    if (outgoing && !this.#waiting) this.#push(outgoing.event, outgoing.data, id);
+  /**
+   * Sends what is not acknowledged, in its order, so many at a time that no server takes it for a flood. What the server
+   * has already it answers with the first result.
+   */
+  #transmit(): void {
+    if (this.state !== 'online' || this.#waiting) return;
+    for (const [id, { event, data }] of this.#outbox) {
+      if (this.#inFlight.size >= windowSize) return;
+      if (this.#inFlight.has(id)) continue;
+      this.#inFlight.add(id);
+      this.#push(event, data, id);
+    }
   }
 
   #settled(id: string, data: Json): void {
@@ -237,6 +244,8 @@ export class ChatClient {
     else if (status === 429 || status === 503) this.#hold();
     else {
       this.#outbox.delete(id);
+      this.#inFlight.delete(id);
+      this.#transmit();
       if (status === 200) outgoing.resolve(messageOf(data));
       else outgoing.reject(new SendError(status, String(data.message)));
       if (status === 200) this.#take(messageOf(data));
@@ -247,7 +256,11 @@ export class ChatClient {
   #hold(): void {
     if (this.#waiting) return;
     this.#waiting = true;
-    this.#later(1000 + backoffMs(2), () => this.#transmitAll());
+    this.#later(1000 + backoffMs(2), () => {
+      this.#waiting = false;
+      this.#inFlight.clear();
+      this.#transmit();
+    });
   }
 
   #take(message: ChatMessage): void {
@@ -333,6 +346,7 @@ export class ChatClient {
 
   #clearTimers(): void {
     this.#waiting = false;
+    this.#inFlight.clear();
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
   }

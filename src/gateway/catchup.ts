@@ -103,22 +103,21 @@ export class CatchUp {
     }
   }
 
+  #startNext(): void {
+    const start = this.#waiting.shift();
+    if (start) start();
+    else this.#running -= 1;
+  }
+
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     if (this.#running >= catchUpLimits.atOnce) await new Promise<void>((start) => this.#waiting.push(start));
     else this.#running += 1;
     try {
       return await work();
     } finally {
-      await nextTurn(); // messages that arrived meanwhile go first
-      const start = this.#waiting.shift();
-      if (start) start();
-      else this.#running -= 1;
+      setImmediate(() => this.#startNext()); // messages that arrived meanwhile go first
     }
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Waits until a slow reader has taken enough; false when the socket is gone, or the reader never does. */

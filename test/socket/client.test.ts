@@ -74,6 +74,23 @@ test('what is sent around a restart of the server arrives once and in order', as
   his.client.close();
 }, 20_000);
 
+test('hundreds of messages that waited for the connection are sent once and in order, and are no flood', async () => {
+  const team = await makeGroup(server, alice, [bob]);
+  const [hers, his] = [open(alice), open(bob)];
+  await Promise.all([hers.online, his.online]);
+  await server.running.stop();
+  const sends = Array.from({ length: 500 }, (_, index) => hers.client.send(team, `m${index}`));
+  await server.start();
+  await Promise.all(sends);
+  await until(() => his.seen.filter(({ groupId }) => groupId === team).length === 500);
+  expect(his.seen.map(({ message }) => message)).toEqual(
+    Array.from({ length: 500 }, (_, index) => `m${index}`),
+  );
+  expect(hers.client.state).toBe('online');
+  hers.client.close();
+  his.client.close();
+}, 20_000);
+
 test('two who write to each other for the first time at once both get both messages', async () => {
   const [hers, his] = [open(alice), open(bob)];
   await Promise.all([hers.online, his.online]);
