@@ -1,5 +1,6 @@
 // Secrets and their hashes: passwords, one-time codes, cookies, tokens. Nothing here keeps state.
 import { createHash, createHmac, randomBytes, randomInt } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { hash, hashRaw, verify } from '@node-rs/argon2';
 import { createGate } from '../infra/limiter.ts';
 
@@ -10,8 +11,8 @@ const typeable = 'ABCDEFGHJKMNPQRSTVWXYZ23456789';
 /** Argon2id, 19 MiB, 2 passes: https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html */
 const argon2 = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 
-/** Hashing is dear on purpose: two at a time leave the event loop's threads to others, the rest wait or are refused. */
-const hashing = createGate(2, 100);
+/** Hashing is dear on purpose: one core is left to messages, who come at once wait, and when too many wait are refused. */
+const hashing = createGate(Math.max(1, availableParallelism() - 1), 100);
 
 /** @throws AppError `rate_limited` when too many wait to be hashed */
 export function hashPassword(password: string): Promise<string> {

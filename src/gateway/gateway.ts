@@ -127,8 +127,13 @@ export class Gateway implements Handlers {
       if (!isCounted) this.#rates.spend('announce', uid);
       isCounted = true;
     };
-    const look = () => this.#look({ uid, token }, cursors, count);
-    await this.#catchUp.untilDone(socket, look, ({ actor, chats, ends, page }) => {
+    let ends: Positions | null = null;
+    const look = async () => {
+      const looked = await this.#look({ uid, token }, { cursors, ends }, count);
+      ends = looked.page.last ? null : looked.ends;
+      return looked;
+    };
+    await this.#catchUp.untilDone(socket, look, ({ actor, chats, ends: stands, page }) => {
       if (socket.readyState !== WebSocket.OPEN) return true;
       // One that is announced already gets nothing live until it has what came before.
       if (!page.last) this.#presence.detach(socket);
@@ -139,7 +144,7 @@ export class Gateway implements Handlers {
       this.#presence.attach(socket, actor, groupIds);
       this.#admission.announced(socket);
       this.#closeSurplus(actor.uid);
-      socket.data.ends = CURSORS ? null : this.#share(endsToText(ends));
+      socket.data.ends = CURSORS ? null : this.#share(endsToText(stands));
       const reset = EPOCH != null && EPOCH !== epoch ? { RESET: true } : {};
       reply({ message: 'OK', EPOCH: epoch, ...reset, chats: chatsOnWire(actor.uid, chats) });
       return true;
@@ -152,13 +157,25 @@ export class Gateway implements Handlers {
     return this.#sharedEnds;
   }
 
-  /** Who asks, the chats, and what is missing of them; all as of one moment when nothing was told meanwhile. */
-  async #look(credentials: Credentials, cursors: Positions, count: () => void) {
+  /**
+   * Who asks, the chats, and what is missing of them; all as of one moment when nothing was told meanwhile. With `ends`,
+   * where the chats stood at an earlier look, the list is not read again until all that was missing then was read: a
+   * list for each page would cost more than the pages.
+   */
+  async #look(
+    credentials: Credentials,
+    { cursors, ends: earlier }: { cursors: Positions; ends: Positions | null },
+    count: () => void,
+  ) {
     const actor = await this.deps.authenticate(credentials);
     if (!actor?.verified) {
       throw new AppError('unauthenticated', 'UID and TOKEN do not match. Log in again.');
     }
     count(); // not before the token is known to be good: nobody may use up what is another's
+    if (earlier) {
+      const page = await this.#catchUp.nextPage(actor, cursors, earlier);
+      if (!page.last) return { actor, chats: [], ends: earlier, page };
+    }
     const chats = await this.deps.listChats(actor);
     const ends = new Map(chats.map(({ ref, lastSeq }) => [chatIdFor(actor.uid, ref), lastSeq]));
     const page = await this.#catchUp.nextPage(actor, cursors, ends);

@@ -104,7 +104,8 @@ export class MessageService {
 
   /** The newest messages of every chat of the actor, each ascending. */
   listRecent(actor: Actor): Promise<ChatHistory[]> {
-    return this.store.listRecentMessages(actor.uid, limits.historyPageDefault);
+    const most = { perChat: limits.historyPageDefault, characters: limits.recentCharacters };
+    return this.store.listRecentMessages(actor.uid, most);
   }
 
   /** A page of one chat, ascending; null when it is none of the actor's. */

@@ -16,6 +16,8 @@ export const limits = {
   pictureLength: 2048,
   clientIdLength: 128,
   historyPageDefault: 30,
+  /** What the newest messages of all chats together may have: an answer is made at once and held for a slow reader. */
+  recentCharacters: 2 * 1024 * 1024,
   historyPageMax: 100,
   peoplePageMax: 1000,
   adminPageDefault: 100,

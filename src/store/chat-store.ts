@@ -118,8 +118,11 @@ export interface MessageStore {
     drafts: readonly MessageDraft[],
     committed: (outcomes: readonly AppendOutcome[]) => void,
   ): Promise<void>;
-  /** The newest `perChat` messages of every chat of the asker, ascending; chats without messages are in it. */
-  listRecentMessages(uid: number, perChat: number): Promise<ChatHistory[]>;
+  /**
+   * The newest `perChat` messages of every chat of the asker, ascending, the latest active chat first; chats without
+   * messages are in it. Once the bodies have `characters` in all, older ones and those of other chats are left out.
+   */
+  listRecentMessages(uid: number, most: { perChat: number; characters: number }): Promise<ChatHistory[]>;
   /** A page of one chat, ascending; null when not a member. */
   listMessages(uid: number, ref: ChatRef, page: HistoryPage): Promise<Message[] | null>;
   /**

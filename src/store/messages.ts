@@ -2,7 +2,7 @@
 import { and, asc, desc, eq, gt, lt, type SQL, sql } from 'drizzle-orm';
 import { deletedName, type Message } from '../protocol/entities.ts';
 import { createAppend } from './append.ts';
-import type { MessageStore } from './chat-store.ts';
+import type { ChatHistory, MessageStore } from './chat-store.ts';
 import { refOf } from './chats.ts';
 import { createRemoval } from './removal.ts';
 import { accounts, chats, members, messages } from './schema.ts';
@@ -25,22 +25,16 @@ const messageFields = {
 export function createMessageStore(driver: Driver, emit: Emit, defaultGroupId: string): MessageStore {
   const { reader } = driver;
   const { placeholder } = sql;
-  const recent = reader
+  const chatsOf = reader
     .select({
-      chatId: chats.id,
+      id: chats.id,
       groupId: chats.groupId,
       otherUid: sql<number>`CASE WHEN ${chats.lowUid} = ${members.uid} THEN ${chats.highUid} ELSE ${chats.lowUid} END`,
-      message: messageFields,
     })
     .from(members)
     .innerJoin(chats, eq(chats.id, members.chatId))
-    .leftJoin(
-      messages,
-      and(eq(messages.chatId, chats.id), gt(messages.seq, sql`${chats.lastSeq} - ${placeholder('perChat')}`)),
-    )
-    .leftJoin(accounts, eq(accounts.uid, messages.senderUid))
     .where(eq(members.uid, placeholder('uid')))
-    .orderBy(asc(chats.id), asc(messages.seq))
+    .orderBy(desc(sql`COALESCE(${chats.lastMessageAt}, ${members.joinedAt})`), asc(chats.id))
     .prepare();
 
   const pageOf = (order: SQL) =>
@@ -76,15 +70,27 @@ export function createMessageStore(driver: Driver, emit: Emit, defaultGroupId: s
     appendMessages: createAppend(driver),
     removeMessage: createRemoval(driver, emit, defaultGroupId),
 
-    listRecentMessages: async (uid, perChat) => {
-      const byChat = new Map<number, { ref: ReturnType<typeof refOf>; messages: Message[] }>();
-      for (const row of await recent.all({ uid, perChat })) {
-        const chat = byChat.get(row.chatId) ?? { ref: refOf(row), messages: [] };
-        byChat.set(row.chatId, chat);
-        // A chat without messages has one row whose left-joined columns are all null.
-        if (row.message?.seq) chat.messages.push(row.message as Message);
+    listRecentMessages: async (uid, { perChat, characters }) => {
+      const histories: ChatHistory[] = [];
+      let left = characters;
+      for (const chat of await chatsOf.all({ uid })) {
+        const newest =
+          left > 0
+            ? await newestFirst.all({
+                chatId: chat.id,
+                before: Number.MAX_SAFE_INTEGER,
+                after: 0,
+                limit: perChat,
+              })
+            : [];
+        const fitting: Message[] = [];
+        for (const message of newest) {
+          left -= message.body.length;
+          if (left >= 0) fitting.unshift(message);
+        }
+        histories.push({ ref: refOf(chat), messages: fitting });
       }
-      return [...byChat.values()];
+      return histories;
     },
 
     listMessages: async (uid, ref, { before, after, limit }) => {
