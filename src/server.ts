@@ -187,7 +187,7 @@ function assemble(
     log,
     registration: { mode: config.REGISTRATION, allowedDomains: config.ALLOWED_EMAIL_DOMAINS ?? null },
   };
-  const chats = new ChatService({ store, note, clock });
+  const chats = new ChatService({ store, note, limiter, clock });
   const messages = new MessageService(store, note, clock);
   const backups = config.BACKUP_REPO
     ? createBackupRunner({

@@ -2,7 +2,8 @@
 import { randomInt } from 'node:crypto';
 import type { Actor } from '../actor.ts';
 import { AppError, type ErrorCode } from '../errors.ts';
-import { type ChatView, type Role, readChatId } from '../protocol/entities.ts';
+import type { Limiter } from '../infra/limiter.ts';
+import { type ChatView, limits, type Role, readChatId } from '../protocol/entities.ts';
 import type {
   BlockStore,
   ChatStore,
@@ -17,6 +18,7 @@ import type { Note } from '../store/store.ts';
 interface ChatDeps {
   readonly store: ChatStore & MarkStore & BlockStore;
   readonly note: Note;
+  readonly limiter: Limiter;
   readonly clock: () => number;
 }
 
@@ -26,6 +28,15 @@ const refusals: Record<Exclude<MemberOutcome, 'done'>, readonly [ErrorCode, stri
   not_allowed: ['forbidden', 'You may not do this in this group.'],
   already: ['conflict', 'This person is a member already.'],
   not_member: ['conflict', 'This person is not a member.'],
+  full: ['conflict', `This person is in ${limits.groupMemberships} groups; more are not allowed.`],
+};
+const groupRefusals: Record<'no_person' | 'owns_most' | 'full', readonly [ErrorCode, string]> = {
+  no_person: refusals.no_person,
+  owns_most: ['conflict', `You own ${limits.groupsOwned} groups; more are not allowed.`],
+  full: [
+    'conflict',
+    `You, or one of these people, are in ${limits.groupMemberships} groups; more are not allowed.`,
+  ],
 };
 const roleRefusals: Record<Exclude<RoleOutcome, 'done'>, readonly [ErrorCode, string]> = {
   ...refusals,
@@ -43,12 +54,14 @@ export class ChatService {
 
   /**
    * Makes a group with the actor as its owner; returns its id.
-   * @throws AppError `not_found` when one of the members, or the actor by now, does not exist
+   * @throws AppError `not_found` when one of the members, or the actor by now, does not exist, or there is a block between
+   *   them; `conflict` when he owns, or one of them is in, as many groups as one may; `rate_limited`
    */
   async createGroup(
     actor: Actor,
     group: { name: string; picture: string; memberUids: readonly number[] },
   ): Promise<string> {
+    await this.#spend(actor, group.memberUids.length);
     for (;;) {
       const groupId = newGroupId();
       const outcome = await this.deps.store.createGroup(actor.uid, {
@@ -56,13 +69,17 @@ export class ChatService {
         groupId,
         now: this.deps.clock(),
       });
-      if (outcome === 'no_person') throw new AppError(...refusals.no_person);
       if (outcome === 'created') return groupId;
+      if (outcome !== 'id_taken') throw new AppError(...groupRefusals[outcome]);
     }
   }
 
-  /** @throws AppError `forbidden` not owner or admin; `not_found` no such group or person; `conflict` a member already */
+  /**
+   * @throws AppError `forbidden` not owner or admin; `not_found` no such group or person, or a block is between them;
+   *   `conflict` a member already, or in as many groups as one may; `rate_limited`
+   */
   async addMember(actor: Actor, groupId: string, memberUid: number): Promise<void> {
+    await this.#spend(actor, 1);
     assertDone(await this.deps.store.addMember(actor.uid, groupId, memberUid, this.deps.clock()));
   }
 
@@ -136,6 +153,11 @@ export class ChatService {
   /** @throws AppError `not_found` none of the actor's groups; `forbidden` the default group */
   async leaveGroup(actor: Actor, groupId: string): Promise<void> {
     assertDone(await this.deps.store.leaveGroup(actor.uid, groupId));
+  }
+
+  /** Counts people whom the actor wants in a group, also in vain: naming numbers must not be a cheap way to try them. */
+  async #spend(actor: Actor, people: number): Promise<void> {
+    if (people > 0) await this.deps.limiter.consume('addedPeopleByAccount', String(actor.uid), people);
   }
 }
 

@@ -20,6 +20,8 @@ const rules = {
   forgotByEmailDaily: { points: 20, duration: 86_400 },
   resetByAddress: { points: 30, duration: 3600 },
   passwordByAccount: { points: 10, duration: 300 },
+  /** A point for each person that is put into a group. */
+  addedPeopleByAccount: { points: 1000, duration: 600 },
   exportByAccount: { points: 3, duration: 86_400 },
   undoByAddress: { points: 20, duration: 3600 },
   adminKeyByAddress: { points: 10, duration: 300 },
@@ -31,11 +33,11 @@ export type RuleName = keyof typeof rules;
 
 export interface Limiter {
   /**
-   * Uses one point of a key: an account's number, or something that begins with an address.
+   * Uses one point of a key, or as many as said: an account's number, or something that begins with an address.
    * @returns where the key then stands
    * @throws AppError `rate_limited` with the time to wait
    */
-  consume(rule: RuleName, key: string): Promise<Standing>;
+  consume(rule: RuleName, key: string, points?: number): Promise<Standing>;
   /** Forgets what a key used. */
   reset(rule: RuleName, key: string): Promise<void>;
 }
@@ -52,7 +54,7 @@ export function createLimiter(width = 1): Limiter {
     ]),
   ) as Record<RuleName, RateLimiterMemory>;
   return {
-    async consume(rule, key) {
+    async consume(rule, key, points = 1) {
       const stands = (result: RateLimiterRes): Standing => ({
         rule,
         quota: limiters[rule].points,
@@ -61,7 +63,7 @@ export function createLimiter(width = 1): Limiter {
         resetMs: result.msBeforeNext,
       });
       try {
-        return stands(await limiters[rule].consume(byNetwork(key)));
+        return stands(await limiters[rule].consume(byNetwork(key), points));
       } catch (refusal) {
         throw refusal instanceof RateLimiterRes ? tooFast(refusal.msBeforeNext, stands(refusal)) : refusal;
       }

@@ -28,6 +28,10 @@ export const limits = {
   noteCodePoints: 200,
   /** Most people that one create_group may name. */
   groupMembersAtOnce: 500,
+  /** Most groups that one account may own. */
+  groupsOwned: 100,
+  /** Most groups that one account may be in, besides the default group. */
+  groupMemberships: 500,
   /** Largest WebSocket frame. */
   frameBytes: 64 * 1024,
   /** Largest HTTP request body. */

@@ -69,7 +69,7 @@ export const chatEndpoints = {
         .nullish(),
     }),
     response: z.object({ message, GROUP_ID: z.string() }),
-    statuses: [200, 400, 401, 404],
+    statuses: [200, 400, 401, 404, 409],
     refusals: plainRefusals,
   },
   addMember: {

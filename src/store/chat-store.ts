@@ -7,7 +7,15 @@ export interface Person {
   readonly picture: string;
 }
 
-export type MemberOutcome = 'done' | 'no_group' | 'no_person' | 'not_allowed' | 'already' | 'not_member';
+/** `full`: the person is in as many groups as one may. */
+export type MemberOutcome =
+  | 'done'
+  | 'no_group'
+  | 'no_person'
+  | 'not_allowed'
+  | 'already'
+  | 'not_member'
+  | 'full';
 /** `owner_stays`: an owner gives up that role only by making another one owner. */
 export type RoleOutcome = MemberOutcome | 'owner_stays';
 
@@ -28,11 +36,15 @@ export interface ChatHead {
 export interface ChatStore {
   /** The default group's first time makes it; later its name follows. Every verified account is made a member. */
   ensureDefaultGroup(group: { groupId: string; name: string; now: number }): Promise<void>;
-  /** The asker becomes owner. `no_person` when he or one of the members does not exist, `id_taken` when the id is in use. */
+  /**
+   * The asker becomes owner. `no_person` when he or one of the members does not exist, or a block stands between them;
+   * `id_taken` when the id is in use; `owns_most` and `full` when he owns, or somebody is in, as many groups as one may.
+   */
   createGroup(
     ownerUid: number,
     group: { groupId: string; name: string; picture: string; memberUids: readonly number[]; now: number },
-  ): Promise<'created' | 'id_taken' | 'no_person'>;
+  ): Promise<'created' | 'id_taken' | 'no_person' | 'owns_most' | 'full'>;
+  /** Who has a block with the actor, whoever made it, is `no_person`. */
   addMember(actorUid: number, groupId: string, memberUid: number, now: number): Promise<MemberOutcome>;
   /** An admin can't remove the owner; nobody removes himself this way. */
   removeMember(actorUid: number, groupId: string, memberUid: number): Promise<MemberOutcome>;

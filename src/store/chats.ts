@@ -3,6 +3,7 @@ import { and, asc, count, desc, eq, inArray, ne, sql } from 'drizzle-orm';
 import { type ChatRef, type ChatView, deletedName } from '../protocol/entities.ts';
 import { isListed } from './accounts.ts';
 import type { ChatHead, ChatStore, MarkStore, MemberOutcome } from './chat-store.ts';
+import { countAddable, isAnyFull, ownsMost } from './group-bounds.ts';
 import { accounts, chats, members, messages } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { Emit } from './store.ts';
@@ -39,6 +40,16 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
     .where(eq(members.uid, sql.placeholder('uid')))
     .orderBy(desc(sql`COALESCE(${chats.lastMessageAt}, ${members.joinedAt})`), asc(chats.id))
     .prepare();
+  // Prepared: building one statement of 500 rows takes longer than running this 500 times.
+  const addRow = driver.prepareRun(
+    driver.writer.insert(members).values({
+      chatId: sql.placeholder('chatId'),
+      uid: sql.placeholder('uid'),
+      role: sql.placeholder('role'),
+      joinedAt: sql.placeholder('joinedAt'),
+      readSeq: sql`0`,
+    }),
+  );
 
   return {
     ensureDefaultGroup: ({ groupId, name, now }) =>
@@ -60,20 +71,18 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
         async (tx) => {
           if (await findGroup(tx, group.groupId)) return 'id_taken';
           // The owner is counted too: he may have been deleted since he was let in.
-          if ((await countListed(tx, [ownerUid, ...memberUids])) <= memberUids.length) return 'no_person';
+          const uids = [ownerUid, ...memberUids];
+          if ((await countAddable(tx, ownerUid, uids)) < uids.length) return 'no_person';
+          if (await ownsMost(tx, ownerUid)) return 'owns_most';
+          if (await isAnyFull(tx, uids, defaultGroupId)) return 'full';
           const { groupId, name, picture, now } = group;
           const chat = await tx
             .insert(chats)
             .values({ groupId, name, picture, createdAt: now })
             .returning({ id: chats.id })
             .get();
-          const people = [ownerUid, ...memberUids].map((uid) => ({
-            chatId: chat.id,
-            uid,
-            role: uid === ownerUid ? ('owner' as const) : ('member' as const),
-            joinedAt: now,
-          }));
-          await tx.insert(members).values(people);
+          for (const uid of uids)
+            addRow({ chatId: chat.id, uid, role: uid === ownerUid ? 'owner' : 'member', joinedAt: now });
           return 'created';
         },
         (outcome) => {
@@ -91,11 +100,11 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
             const group = await findGroup(tx, groupId);
             if (!group) return { outcome: 'no_group' };
             if (!mayManage(await roleOf(tx, group.id, actorUid))) return { outcome: 'not_allowed' };
-            if ((await countListed(tx, [memberUid])) === 0) return { outcome: 'no_person' };
+            if ((await countAddable(tx, actorUid, [memberUid])) === 0) return { outcome: 'no_person' };
             if (await roleOf(tx, group.id, memberUid)) return { outcome: 'already' };
-            await tx
-              .insert(members)
-              .values({ chatId: group.id, uid: memberUid, role: 'member', joinedAt: now });
+            if (groupId !== defaultGroupId && (await isAnyFull(tx, [memberUid], defaultGroupId)))
+              return { outcome: 'full' };
+            addRow({ chatId: group.id, uid: memberUid, role: 'member', joinedAt: now });
             return { outcome: 'done', chat: headOf({ ...group, groupId }) };
           },
           ({ chat }) => {

@@ -131,12 +131,12 @@ describe('the list of people', () => {
   });
 });
 
-test('groups are unaffected: both stay, see each other and may be added', async () => {
+test('groups are unaffected: both stay, see each other and may be added by a third', async () => {
   const group = await makeGroup(server, carol, [alice, bob]);
   expect(await block(alice, bob)).toBe(200);
   const { body } = await call(server, 'listMembers', { ...credentials(alice), GROUP_ID: group });
   expect(Object.keys(body.members)).toContain(String(bob.uid));
-  expect(await makeGroup(server, alice, [bob])).toMatch(/^\d{13}$/);
+  expect(await makeGroup(server, carol, [alice, bob])).toMatch(/^\d{13}$/);
 });
 
 test('a block outlives a restart', async () => {
