@@ -144,7 +144,10 @@ export interface MessageStore {
   removeMessage(removal: Removal): Promise<RemovalOutcome>;
 }
 
-/** While either of two has blocked the other no direct message passes, and neither sees the other among the people. */
+/**
+ * While either of two has blocked the other no direct message passes, and neither sees the other among the people or
+ * puts the other into a group.
+ */
 export interface BlockStore {
   /** `no_person` when one of the two does not exist. */
   block(uid: number, blockedUid: number, now: number): Promise<'done' | 'no_person' | 'already'>;
