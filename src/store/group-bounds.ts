@@ -37,12 +37,19 @@ export async function isAnyFull(
   uids: readonly number[],
   defaultGroupId: string,
 ): Promise<boolean> {
+  // Counted by the index alone, chats of every kind: whom this does not show needs no look at what they are.
+  const inMany = tx
+    .select({ uid: members.uid })
+    .from(members)
+    .where(inArray(members.uid, [...uids]))
+    .groupBy(members.uid)
+    .having(gte(count(), limits.groupMemberships));
   const full = await tx
     .select({ uid: members.uid })
     .from(members)
     .innerJoin(chats, eq(chats.id, members.chatId))
     // A direct chat has no group id, so it compares as unknown.
-    .where(and(inArray(members.uid, [...uids]), ne(chats.groupId, defaultGroupId)))
+    .where(and(inArray(members.uid, inMany), ne(chats.groupId, defaultGroupId)))
     .groupBy(members.uid)
     .having(gte(count(), limits.groupMemberships))
     .limit(1)
