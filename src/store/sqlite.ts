@@ -51,6 +51,11 @@ export interface Driver {
   version(): string;
   /** Changes when another process has written. */
   foreignVersion(): number;
+  /**
+   * Takes its turn among the transactions, changes a row and takes that back: nothing is written to disk.
+   * @throws AppError `unavailable` when nobody could write now
+   */
+  probe(): Promise<void>;
   /** Waits for the queued transactions, then closes both connections. */
   close(): Promise<void>;
 }
@@ -109,6 +114,11 @@ export function openDatabase(path: string, patienceMs = 1000): Driver {
     },
     version: () => `${version} ${foreignVersion()}`,
     foreignVersion,
+    probe() {
+      const run = tail.then(() => tryToWrite(client));
+      tail = run.catch(() => undefined);
+      return run;
+    },
     async close() {
       await tail;
       // Leaves everything in the one file, unless somebody else reads: waiting for him would lock out all writers.
@@ -149,6 +159,17 @@ async function inTransaction<T>(client: Database, body: () => Promise<T>): Promi
   } catch (error) {
     if (client.inTransaction) client.run('ROLLBACK');
     throw asUnavailable(error);
+  }
+}
+
+function tryToWrite(client: Database): void {
+  try {
+    client.run('BEGIN IMMEDIATE');
+    client.run('UPDATE installation SET epoch = epoch');
+  } catch (error) {
+    throw asUnavailable(error);
+  } finally {
+    if (client.inTransaction) client.run('ROLLBACK');
   }
 }
 
