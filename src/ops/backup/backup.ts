@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { acquireLock } from '../../store/lock.ts';
+import { BackupError, type BackupFailure } from './error.ts';
 import { GitError, openGit, scrub } from './git.ts';
 import { publishSnapshot, type Snapshot } from './repository.ts';
 
@@ -29,20 +30,6 @@ export interface BackupOptions {
   commandTimeoutMs?: number;
   /** Stops the backup as soon as it does not touch the database. */
   signal?: AbortSignal;
-}
-
-/** `running`: another backup holds the lock; `failed`: everything else. */
-export type BackupFailure = 'running' | 'failed';
-
-/** A backup that was not made. The message says what happened and what to do, and holds no credential. */
-export class BackupError extends Error {
-  constructor(
-    readonly kind: BackupFailure,
-    message: string,
-  ) {
-    super(message);
-    this.name = 'BackupError';
-  }
 }
 
 /** What the `backup` command prints as its one line of JSON. */
