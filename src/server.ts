@@ -89,6 +89,7 @@ export async function startServer({
     defaultGroup: { groupId: config.DEFAULT_GROUP_ID, name: config.DEFAULT_GROUP_NAME },
     emit: bus.emit,
     clock,
+    upgraded: (upgrade) => log.info('the database was upgraded', { ...upgrade }),
   }).catch((error: unknown) => {
     lock[Symbol.dispose]();
     throw error;
