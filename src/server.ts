@@ -34,6 +34,7 @@ import { MessageService } from './messages/service.ts';
 import { createAdminGuard } from './ops/admin/key.ts';
 import { AdminService } from './ops/admin/service.ts';
 import { createBackupRunner } from './ops/backup/runner.ts';
+import { finishRestore } from './ops/backup/swap.ts';
 import { watchForeignWrites } from './ops/foreign-writes.ts';
 import { createHealth } from './ops/health/health.ts';
 import type { AdminStore } from './store/admin-store.ts';
@@ -83,6 +84,8 @@ export async function startServer({
 }: ServerOptions): Promise<RunningServer> {
   openDataFolder(config.DATA_DIR, log);
   const lock = lockFolder(config.DATA_DIR);
+  const finished = finishRestore(config.DATA_DIR);
+  if (finished) log.warn('a restore that was interrupted is finished now', { before: finished.aside });
   const bus = createBus<StoreEvent>(log);
   const store = await openStore({
     path: join(config.DATA_DIR, 'chat.db'),

@@ -7,6 +7,7 @@ import { acquireLock } from '../../store/lock.ts';
 import { BackupError, type BackupFailure } from './error.ts';
 import { GitError, openGit, scrub } from './git.ts';
 import { publishSnapshot, type Snapshot } from './repository.ts';
+import { halfRestored, isHalfRestored } from './swap.ts';
 
 export interface BackupTarget {
   /** Folder that holds `chat.db`; what the backup needs for itself lies in its folder `backup`. */
@@ -43,6 +44,7 @@ export async function runBackup(target: BackupTarget, options: BackupOptions = {
   const startedAt = performance.now();
   const folder = join(target.dataDir, 'backup');
   try {
+    if (isHalfRestored(target.dataDir)) throw new BackupError('failed', halfRestored);
     if (!existsSync(join(target.dataDir, 'chat.db'))) {
       throw new BackupError('failed', `There is no database in ${target.dataDir}. Check DATA_DIR.`);
     }
