@@ -80,8 +80,6 @@ async function tellStory(): Promise<void> {
   await showAdmin(bob);
   await showOwnData();
   await show(endpoints.uptime, {});
-  await show(endpoints.healthz, {});
-  await show(endpoints.readyz, {});
   await show(endpoints.backUp, {}, endpoints.backUp.path, { authorization: `Bearer ${adminKey}` });
 }
 

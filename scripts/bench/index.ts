@@ -1,5 +1,6 @@
 // The benchmarks' command: runs those that are named, or all, one after the other.
 import { fanout } from './fanout.ts';
+import { flood } from './flood.ts';
 import { growth } from './growth.ts';
 import { history } from './history.ts';
 import { idle } from './idle.ts';
@@ -14,6 +15,7 @@ const benchmarks: Record<string, { meaning: string; run: (options: Options) => P
   idle: { meaning: 'memory of a socket that only listens', run: idle },
   history: { meaning: 'reads, cold start and memory with few and many messages', run: history },
   storm: { meaning: 'all sockets back at once after a stop and a kill, nothing missed', run: storm },
+  flood: { meaning: 'ten people who chat beside 200 flooding sockets, and 500 logins at once', run: flood },
   growth: { meaning: 'memory and files over many messages and many who come and go', run: growth },
 };
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Subprocess } from 'bun';
 import type { CrowdAnswer, CrowdCommand, CrowdPlan } from './crowd.ts';
+import type { FloodPlan, FloodResult } from './flooder.ts';
 import type { LoadPlan, LoadResult } from './load.ts';
 import type { TargetName } from './targets.ts';
 
@@ -83,20 +84,21 @@ export async function startTarget(name: TargetName, folder: string, people: numb
   return startOurs(dataDir, { users: await populate(dataDir, { users: people }) });
 }
 
-/** Starts this server on a data folder: everything on, limits counted but wide. Port 0 takes a free one. */
+/** Starts this server on a data folder: everything on, limits counted but wide unless `limited`. Port 0 takes a free one. */
 export function startOurs(
   dataDir: string,
   {
     users = null,
     port = 0,
     executable,
-  }: { users?: string | null; port?: number; executable?: string | undefined } = {},
+    limited = false,
+  }: { users?: string | null; port?: number; executable?: string | undefined; limited?: boolean } = {},
 ): Promise<Target> {
   const env = {
     DATA_DIR: dataDir,
     PORT: String(port),
     HOST: '127.0.0.1',
-    RATE_LIMITS: 'off',
+    RATE_LIMITS: limited ? 'on' : 'off',
     LOG_FORMAT: 'json',
   };
   return startProcess(executable ? [executable] : [bun, join(root, 'src/index.ts')], env, users);
@@ -114,6 +116,13 @@ export async function runLoad(plan: LoadPlan): Promise<LoadResult> {
   return JSON.parse(
     await runToEnd([bun, join(import.meta.dir, 'load.ts'), JSON.stringify(plan)]),
   ) as LoadResult;
+}
+
+/** Runs one flood in a process of its own. */
+export async function runFlood(plan: FloodPlan): Promise<FloodResult> {
+  return JSON.parse(
+    await runToEnd([bun, join(import.meta.dir, 'flooder.ts'), JSON.stringify(plan)]),
+  ) as FloodResult;
 }
 
 /** Starts a process that holds sockets. */

@@ -22,6 +22,8 @@ export interface Connection {
   ends: string | null;
   /** ms since the epoch of the last frame, or of the opening. */
   lastHeardAt: number;
+  /** Frames that were run since it last waited for a turn. */
+  ran: number;
   /** Frames that came while one was being looked up, to be taken in their order; null when nothing is. */
   backlog: string[] | null;
   /** Frames refused for their number since the last that was taken. */

@@ -4,6 +4,7 @@ import type { Actor, Credentials } from '../actor.ts';
 import { AppError, closeCodes, tooFast } from '../errors.ts';
 import type { Bus } from '../infra/bus.ts';
 import type { Limiter } from '../infra/limiter.ts';
+import { createTurns } from '../infra/turns.ts';
 import type { Log } from '../log.ts';
 import type { MessageService } from '../messages/service.ts';
 import { type ChatView, chatIdFor, chatsOnWire, messageFields, wireTime } from '../protocol/entities.ts';
@@ -21,7 +22,7 @@ import { commands, type Handlers, isClientEvent, notAnnounced, type Reply } from
 import type { Connection, Socket } from './connection.ts';
 import { Fanout } from './fanout.ts';
 import { acknowledgement, invalidFields, type Question, readQuestion, unreadable } from './frames.ts';
-import { backlogLimit, goodbyeMs, socketLimits, strikeLimit } from './limits.ts';
+import { backlogLimit, floodUpgrades, frameTurns, goodbyeMs, socketLimits, strikeLimit } from './limits.ts';
 import { deviceOf, Presence } from './presence.ts';
 import { Rates } from './rates.ts';
 import { push, Replies } from './replies.ts';
@@ -41,6 +42,9 @@ export interface GatewayDeps {
   readonly log: Log;
 }
 
+/** Made once: a flood is refused without making anything for each frame. */
+const tooManyFrames = tooFast(1000);
+
 export class Gateway implements Handlers {
   readonly #presence = new Presence();
   readonly #replies = new Replies();
@@ -48,6 +52,9 @@ export class Gateway implements Handlers {
   readonly #admission: Admission;
   readonly #catchUp: CatchUp;
   readonly #rates: Rates;
+  readonly #frameTurn = createTurns(frameTurns.sockets);
+  /** When the first frames of this turn of the event loop were run; null until then. */
+  #turnBegunAt: number | null = null;
   #sharedEnds = '';
   #stopping = false;
 
@@ -108,6 +115,7 @@ export class Gateway implements Handlers {
       lastHeardAt: this.deps.clock(),
       backlog: null,
       strikes: 0,
+      ran: 0,
     };
     if (!server.upgrade(request, { data }))
       throw new AppError('invalid', 'This is not a WebSocket handshake.');
@@ -189,13 +197,13 @@ export class Gateway implements Handlers {
     if (request.SENDER_ID != null && request.SENDER_ID !== actor.uid) {
       throw new AppError('forbidden', 'SENDER_ID is not the account of this connection.');
     }
-    this.#rates.spend('message', actor.uid);
+    const dueAt = this.#rates.spend('message', actor.uid);
     const { GROUP_ID: groupId, MESSAGE: text, CLIENT_MESSAGE_ID: clientMessageId = null } = request;
     const from = deviceOf(socket);
     let fields = ''; // the JSON of the message, made once for the sender and everybody else
     this.deps.messages.send(
       actor,
-      { chatId: String(groupId), text, mayCreateChat, clientMessageId },
+      { chatId: String(groupId), text, mayCreateChat, clientMessageId, dueAt },
       {
         acknowledge: (result) => {
           if (result instanceof Error) return reply(result);
@@ -273,26 +281,31 @@ export class Gateway implements Handlers {
       this.#reply(socket, unreadable, new AppError('invalid', 'Send text frames.'));
     else if (backlog === null) this.#take(socket, frame);
     else if (backlog.length < backlogLimit) backlog.push(frame);
-    else socket.close(closeCodes.flooding, 'Too many frames at once.');
+    else this.#endFlood(socket);
   }
 
   /** Counted before the frame is parsed: refusing must cost less than flooding. */
   #isFlooding(socket: Socket): boolean {
     const { actor, origin } = socket.data;
-    const waitMs = this.#rates.take('frame', actor?.uid ?? origin.address);
-    if (waitMs === 0) {
+    if (this.#rates.take('frame', actor?.uid ?? origin.address) === 0) {
       socket.data.strikes = 0;
       return false;
     }
     socket.data.strikes += 1;
-    if (socket.data.strikes > strikeLimit) socket.close(closeCodes.flooding, 'Too many frames.');
-    else this.#reply(socket, unreadable, tooFast(waitMs));
+    if (socket.data.strikes > strikeLimit) this.#endFlood(socket);
+    else this.#reply(socket, unreadable, tooManyFrames);
     return true;
+  }
+
+  #endFlood(socket: Socket): void {
+    socket.close(closeCodes.flooding, 'Too many frames.');
+    const { address } = socket.data.origin;
+    this.deps.limiter.consume('upgradeByAddress', address, floodUpgrades).catch(() => undefined); // used up already
   }
 
   /** Runs one frame; when it has to wait for something, the socket's next frames queue up behind it. */
   #take(socket: Socket, frame: string): void {
-    const pending = this.#run(socket, frame);
+    const pending = this.#run(socket, frame) ?? this.#pause(socket);
     if (!pending) return;
     socket.data.backlog = [];
     void pending.then(() => {
@@ -305,6 +318,19 @@ export class Gateway implements Handlers {
         return;
       }
     });
+  }
+
+  /** In a turn that has many frames, each socket waits after some of them. */
+  #pause(socket: Socket): Promise<void> | undefined {
+    socket.data.ran = (socket.data.ran + 1) % frameTurns.frames;
+    return socket.data.ran === 0 && this.#isLongTurn() ? this.#frameTurn() : undefined;
+  }
+
+  #isLongTurn(): boolean {
+    const now = performance.now();
+    if (this.#turnBegunAt === null) setImmediate(() => (this.#turnBegunAt = null));
+    this.#turnBegunAt ??= now;
+    return now - this.#turnBegunAt > frameTurns.ms;
   }
 
   #run(socket: Socket, frame: string): Promise<void> | undefined {

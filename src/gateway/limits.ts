@@ -1,16 +1,23 @@
 // How much a socket, an account and an address may ask of the gateway.
 import { limits } from '../protocol/entities.ts';
 
-/** How many frames of one socket may wait for an announce to be looked up. */
-export const backlogLimit = 100;
+/** How many frames of one socket may wait, for an announce to be looked up or for their turn. */
+export const backlogLimit = 1000;
+/**
+ * Once the frames of a turn have taken so long, a socket waits after so many of its frames until others' are read; of the
+ * waiting ones so many go on in each turn.
+ */
+export const frameTurns = { ms: 2, frames: 4, sockets: 32 } as const;
 /** How many frames in a row may be refused for their number before the socket is closed. */
-export const strikeLimit = 100;
+export const strikeLimit = 50;
+/** As how many upgrades of its address a flood counts, whose sender would else be back at once. */
+export const floodUpgrades = 20;
 /** How long close frames have to arrive, and what is on its way to be read, before connections are torn down. */
 export const goodbyeMs = 250;
 
 export const catchUpLimits = {
-  /** Announces and resumes looked up at once. */
-  atOnce: 16,
+  /** Announces and resumes looked up at once, and in one turn. */
+  atOnce: 4,
   /** Longest replay; a chat with more gets a marked gap. */
   messagesPerChat: 1000,
   /** What one turn reads and pushes for one socket, then it is the next one's. */

@@ -5,7 +5,7 @@ import { Bucket } from '../infra/limiter.ts';
 /** For each kind, how many a second in the long run, and how many at once. */
 const rates = {
   /** Of an account, before the announce of an address. */
-  frame: { perSecond: 50, burst: 200 },
+  frame: { perSecond: 50, burst: 100 },
   message: { perSecond: 10, burst: 50 },
   /** A refused announce throws the client in use back to its login, so no honest device may ever meet this. */
   announce: { perSecond: 2, burst: 200 },
@@ -29,9 +29,14 @@ export class Rates {
     return this.#buckets[rate].take(key);
   }
 
-  /** @throws AppError `rate_limited` */
-  spend(rate: RateName, uid: number): void {
+  /**
+   * Counts one.
+   * @returns from when on the account is within its rate again, ms on the clock
+   * @throws AppError `rate_limited`
+   */
+  spend(rate: RateName, uid: number): number {
     const waitMs = this.take(rate, uid);
     if (waitMs > 0) throw tooFast(waitMs);
+    return this.#buckets[rate].dueAt(uid);
   }
 }

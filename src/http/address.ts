@@ -24,8 +24,7 @@ export function clientAddress(
   return address;
 }
 
-/** Whether an address, as `canonicalAddress` spells it, is one of the trusted proxies'. */
-export function isTrusted(address: string, trusted: BlockList): boolean {
+function isTrusted(address: string, trusted: BlockList): boolean {
   const version = isIP(address);
   return version !== 0 && trusted.check(address, version === 4 ? 'ipv4' : 'ipv6');
 }

@@ -106,6 +106,11 @@ export class Bucket {
     return 0;
   }
 
+  /** From when on the key is within its rate again, on the clock: the past, or as far ahead as its burst has brought it. */
+  dueAt(key: string | number): number {
+    return this.#allowedAt.get(key) ?? 0;
+  }
+
   /** Looks at every key, so it is done now and then, not at every take. */
   #forgetFull(now: number): void {
     this.#forgotAt = now;

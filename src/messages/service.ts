@@ -29,6 +29,8 @@ export interface SendDraft {
   readonly mayCreateChat: boolean;
   /** The sender's own id of the message, null for none. */
   readonly clientMessageId: string | null;
+  /** From when on the sender is within his rate again (ms): whose is later waits longer when there is too much to do. */
+  readonly dueAt: number;
 }
 
 /** A message that is on disk. */
@@ -82,16 +84,16 @@ export class MessageService {
   }
 
   /**
-   * Checks a message and fixes its place in the order, all in this turn. Later, in the order of the log, it is
+   * Checks a message and fixes its place among its sender's, all in this turn. Later, in the order of the log, it is
    * acknowledged with the message once it is on disk, or with the error; then, if it is new, it is published.
    * @throws AppError `invalid` empty text; `too_large`; `forbidden` somebody else's direct chat; `not_found`
    */
   send(actor: Actor, request: SendDraft, { acknowledge, publish }: Receipt): void {
-    const { mayCreateChat, clientMessageId } = request;
+    const { mayCreateChat, clientMessageId, dueAt } = request;
     const ref = readRef(request.chatId, actor);
     const body = checkText(request.text);
     const draft = { senderUid: actor.uid, ref, body, mayCreateChat, sentAt: this.clock(), clientMessageId };
-    this.#committer.append(draft, {
+    this.#committer.append(draft, dueAt, {
       settled: (outcome) => acknowledge(sentOf(ref, outcome)),
       published: ({ message, created }) => publish({ ref, message, created, duplicate: false }),
     });

@@ -249,8 +249,7 @@ export type AuditKind =
   | 'invitation_made'
   | 'admin_denied'
   | 'backup'
-  | 'backup_failed'
-  | 'restored';
+  | 'backup_failed';
 
 export interface AuditEntry {
   /** ms since the epoch */

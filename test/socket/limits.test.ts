@@ -62,8 +62,8 @@ describe('how fast one may send', () => {
     server.advance(60_000);
     await using flooding = await TestSocket.announced(server, bob);
     await using calm = await TestSocket.announced(server, alice);
-    for (let id = 0; id < 250; id += 1) flooding.send('connect_user', {});
-    const first = await take(flooding, 250);
+    for (let id = 0; id < 125; id += 1) flooding.send('connect_user', {});
+    const first = await take(flooding, 125);
     expect(first.at(-1)).toMatchObject({ event: 'error', data: { status_code: 429 } });
     expect(flooding.raw.readyState).toBe(WebSocket.OPEN);
     for (let id = 0; id < 500; id += 1) flooding.send('connect_user', {});
@@ -224,6 +224,27 @@ describe('what costs more than a frame', () => {
         expect(again.raw.readyState).toBe(WebSocket.OPEN);
       },
       { env: now },
+    ));
+
+  test('an address that floods again and again is not let in for a while, and nobody else is kept out', () =>
+    withServer(
+      async (server) => {
+        const from = (address: string) => RawSocket.open(server, '/ws', { 'X-Forwarded-For': address });
+        const statuses: number[] = [];
+        for (let round = 0; round < 40 && statuses.at(-1) !== 429; round += 1) {
+          const { socket, status } = await from('192.0.2.1');
+          statuses.push(status);
+          for (let frame = 0; status === 101 && frame < 300; frame += 1)
+            socket.send({ event: 'ping', data: {} });
+          await socket.ended;
+        }
+        expect(statuses.at(-1)).toBe(429);
+        expect(statuses.length).toBeGreaterThan(10);
+        const neighbour = await from('192.0.2.2');
+        expect(neighbour.status).toBe(101);
+        neighbour.socket.raw.destroy();
+      },
+      { env: { ...now, TRUST_PROXY: '127.0.0.1' } },
     ));
 
   test('sockets of one /64 are counted together', () =>

@@ -122,7 +122,9 @@ export class FrameDevice implements Device {
       sending.acknowledged.push(data.MESSAGE_ID);
       const message = messageOf(data);
       const had = this.follower.cursors.get(message.groupId);
-      if (had !== undefined && message.id <= had) return; // it was replayed, or this is the reply to a repeat
+      // It was replayed, or this is the reply to a repeat; also to one of a group that the person has left since.
+      const isOver = had === undefined ? !isDirect(message.groupId) : message.id <= had;
+      if (isOver) return;
       this.#ahead.set(place(message), message);
       this.#catchUp(message.groupId);
     }
@@ -159,6 +161,11 @@ export class FrameDevice implements Device {
   #push(event: string, data: Fields, id?: number): void {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ event, id, data }));
   }
+}
+
+/** Of a direct chat, which its first message begins; ids of groups are shorter. */
+function isDirect(groupId: string): boolean {
+  return groupId.length > 20;
 }
 
 function place({ groupId, id }: Pick<Message, 'groupId' | 'id'>): string {
