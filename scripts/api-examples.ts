@@ -80,6 +80,8 @@ async function tellStory(): Promise<void> {
   await showAdmin(bob);
   await showOwnData();
   await show(endpoints.uptime, {});
+  await show(endpoints.healthz, {});
+  await show(endpoints.readyz, {});
   await show(endpoints.backUp, {}, endpoints.backUp.path, { authorization: `Bearer ${adminKey}` });
 }
 

@@ -29,6 +29,8 @@ import type { Log } from './log.ts';
 import { mountMessages } from './messages/routes.ts';
 import type { MessageService } from './messages/service.ts';
 import { type AdminRoutesDeps, mountAdmin } from './ops/admin/routes.ts';
+import type { Health } from './ops/health/health.ts';
+import { mountHealth } from './ops/health/routes.ts';
 import { mountOps, type OpsDeps } from './ops/routes.ts';
 import { endpoints } from './protocol/http.ts';
 
@@ -41,6 +43,7 @@ export interface AppDeps {
   readonly recovery: PasswordRecovery;
   readonly chats: ChatService;
   readonly messages: MessageService;
+  readonly health: Health;
   readonly ops: OpsDeps;
   readonly admin: AdminRoutesDeps;
   readonly limiter: Limiter;
@@ -56,6 +59,7 @@ export function createApp(deps: AppDeps): Hono<Env> {
   app.onError(answerErrors(deps.log));
   app.notFound(notFound(Object.values(endpoints), deps.log));
   app.use(sendHeaders(deps.headers), allowOrigins(deps.corsOrigins), limitHead);
+  mountHealth(app, { health: deps.health, guard: deps.admin.guard }); // before the limits, which do not hold for it
   app.use(limitRequests(deps.limiter), limitConcurrency(deps.width), refuseEncodings, limitBody);
 
   const authenticate = deps.sessions.authenticate.bind(deps.sessions);

@@ -9,6 +9,11 @@ const port = z.coerce
   .min(0, 'expected 0 to 65535')
   .max(65535, 'expected 0 to 65535');
 
+const bytes = z.coerce
+  .number('expected a number of bytes')
+  .int('expected a whole number of bytes')
+  .min(0, 'expected 0 or more, a number of bytes');
+
 const httpUrl = z
   .url({ protocol: /^https?$/, error: 'expected an http:// or https:// address' })
   .transform((url) => new URL(url));
@@ -156,6 +161,11 @@ export const variables = {
     default: 'on',
     meaning:
       '`off` makes request, resend, message and per-address socket limits too wide to be met, for trials only',
+  },
+  DISK_LOW_BYTES: {
+    schema: bytes,
+    default: '536870912',
+    meaning: 'free bytes on the disk of `DATA_DIR` under which `/readyz` and `doctor` warn',
   },
   LOG_LEVEL: {
     schema: z.enum(

@@ -3,6 +3,7 @@ import { version } from '../package.json' with { type: 'json' };
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { createLog } from './log.ts';
 import { backupCommand } from './ops/backup/backup.ts';
+import { restoreCommand } from './ops/backup/restore-command.ts';
 import { type Asked, type CommandTable, commandHelp, readLine, UsageError } from './ops/command-line.ts';
 import { userCommands } from './ops/user-command.ts';
 import { startServer } from './server.ts';
@@ -24,6 +25,7 @@ const commands: CommandTable<Config> = {
       return backupCommand(repo ? { dataDir, repo, branch } : null, flags.has('json'));
     },
   },
+  restore: restoreCommand,
   ...userCommands,
 };
 

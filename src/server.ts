@@ -21,20 +21,23 @@ import { Gateway } from './gateway/gateway.ts';
 import { clientAddress } from './http/address.ts';
 import { type SafetyHeaders, safetyHeaders } from './http/headers.ts';
 import { assertHeadFits, refuse } from './http/middleware.ts';
+import { createRequestLog } from './http/requests.ts';
 import { type Bus, createBus } from './infra/bus.ts';
 import { openDataFolder } from './infra/data-folder.ts';
 import { createGuesses } from './infra/guesses.ts';
 import { readOrMakeKey } from './infra/keyfile.ts';
 import { createLimiter, wide } from './infra/limiter.ts';
 import { createMailer } from './infra/mailer.ts';
-import { networkOf } from './infra/network.ts';
+import { canonicalAddress, networkOf } from './infra/network.ts';
 import { createTurns } from './infra/turns.ts';
 import type { Log } from './log.ts';
 import { MessageService } from './messages/service.ts';
 import { createAdminGuard } from './ops/admin/key.ts';
 import { AdminService } from './ops/admin/service.ts';
 import { createBackupRunner } from './ops/backup/runner.ts';
+import { finishRestore } from './ops/backup/swap.ts';
 import { watchForeignWrites } from './ops/foreign-writes.ts';
+import { createHealth } from './ops/health/health.ts';
 import type { AdminStore } from './store/admin-store.ts';
 import { acquireLock } from './store/lock.ts';
 import { openStore } from './store/open.ts';
@@ -84,23 +87,27 @@ export async function startServer({
 }: ServerOptions): Promise<RunningServer> {
   openDataFolder(config.DATA_DIR, log);
   const lock = lockFolder(config.DATA_DIR);
+  const finished = finishRestore(config.DATA_DIR);
+  if (finished) log.warn('a restore that was interrupted is finished now', { before: finished.aside });
   const bus = createBus<StoreEvent>(log);
   const store = await openStore({
     path: join(config.DATA_DIR, 'chat.db'),
     defaultGroup: { groupId: config.DEFAULT_GROUP_ID, name: config.DEFAULT_GROUP_NAME },
     emit: bus.emit,
     clock,
+    upgraded: (upgrade) => log.info('the database was upgraded', { ...upgrade }),
   }).catch((error: unknown) => {
     lock[Symbol.dispose]();
     throw error;
   });
   const headers = safetyHeaders(config.CORS_ORIGINS, config.HSTS_SECONDS);
-  const { app, gateway, sessions, mailer, backups } = assemble(
+  const { app, gateway, sessions, mailer, backups, health } = assemble(
     { config, log, command, clock, headers },
     store,
     bus,
   );
 
+  const logRequest = createRequestLog({ trusted: config.TRUST_PROXY, log, answered: () => undefined });
   const requestTurn = createTurns(requestsPerTurn);
   const server: Server<Connection> = Bun.serve({
     port: config.PORT,
@@ -112,22 +119,23 @@ export async function startServer({
     websocket: gateway.handler,
     fetch: async (request, self) => {
       await requestTurn();
+      const peer = canonicalAddress(self.requestIP(request)?.address ?? 'unknown');
       // The address is made of the Host header, which may be missing (HTTP/1.0) or nonsense.
-      const url = URL.parse(request.url);
-      if (!url)
-        return refuse(new AppError('invalid', 'The Host header is missing or not valid.'), log, headers);
-      const peer = self.requestIP(request)?.address ?? 'unknown';
-      const address = clientAddress(peer, request.headers.get('x-forwarded-for'), config.TRUST_PROXY);
-      const hold = (isHeld: boolean) => self.timeout(request, isHeld ? 0 : requestSeconds);
-      if (!isSocketPath(url.pathname)) return app.fetch(request, { address, hold });
-      try {
-        assertHeadFits(request);
-        return await gateway.upgrade(request, self, networkOf(address));
-      } catch (error) {
-        return refuse(error, log, headers);
-      }
+      const path = URL.parse(request.url)?.pathname ?? null;
+      return logRequest(request, { peer, path: path ?? '' }, async (requestId) => {
+        try {
+          if (path === null) throw new AppError('invalid', 'The Host header is missing or not valid.');
+          const address = clientAddress(peer, request.headers.get('x-forwarded-for'), config.TRUST_PROXY);
+          const hold = (isHeld: boolean) => self.timeout(request, isHeld ? 0 : requestSeconds);
+          if (!isSocketPath(path)) return await app.fetch(request, { address, hold, requestId });
+          assertHeadFits(request);
+          return await gateway.upgrade(request, self, networkOf(address));
+        } catch (error) {
+          return refuse(error, { log, safety: headers, requestId });
+        }
+      });
     },
-    error: (error) => refuse(error, log, headers),
+    error: (error) => refuse(error, { log, safety: headers, requestId: crypto.randomUUID() }),
   });
   gateway.use(server);
   const stopWatch = watchForeignWrites({ store, announced: () => gateway.announced(), emit: bus.emit, log });
@@ -141,6 +149,7 @@ export async function startServer({
     url: server.url,
     store,
     async stop() {
+      health.stop();
       clearInterval(housekeeping);
       stopWatch();
       backups?.stop();
@@ -210,6 +219,11 @@ function assemble(
     : null;
   const adminKey = config.ADMIN_KEY ?? readOrMakeKey(inData('admin.key'), newInstallationKey);
   const guard = createAdminGuard({ adminKey, limiter, audit: note });
+  const health = createHealth({
+    dataDir: config.DATA_DIR,
+    lowDiskBytes: config.DISK_LOW_BYTES,
+    probe: () => store.probe(),
+  });
   const app = createApp({
     accounts: new AccountService(accountDeps),
     profiles: new ProfileService(accountDeps),
@@ -219,6 +233,7 @@ function assemble(
     recovery: new PasswordRecovery({ ...accountDeps, resetGuesses: createGuesses('reset', width) }),
     chats,
     messages,
+    health,
     ops: { guard, version, startedAt: clock(), clock, backups },
     admin: { guard, service: new AdminService({ store, audit: note, clock }), store },
     limiter,
@@ -240,7 +255,7 @@ function assemble(
     clock,
     log,
   });
-  return { app, gateway, sessions, mailer, backups };
+  return { app, gateway, sessions, mailer, backups, health };
 }
 
 /** @throws Error when another server runs on the folder: each would write what the other does not know of */

@@ -34,6 +34,7 @@ const bad: Record<string, { values: string[]; expected: string }> = {
   DEFAULT_GROUP_ID: { values: ['0123', 'abc', '1234567890123456'], expected: 'digits' },
   DEFAULT_GROUP_NAME: { values: ['x'.repeat(101)], expected: '1 to 100 characters' },
   RATE_LIMITS: { values: ['yes', 'ON'], expected: 'on or off' },
+  DISK_LOW_BYTES: { values: ['1 GB', '-1'], expected: 'number of bytes' },
   LOG_LEVEL: { values: ['verbose'], expected: 'debug, info, warn, error or silent' },
   LOG_FORMAT: { values: ['xml'], expected: 'json or pretty' },
 };

@@ -24,7 +24,8 @@ export function clientAddress(
   return address;
 }
 
-function isTrusted(address: string, trusted: BlockList): boolean {
+/** Whether an address, as `canonicalAddress` spells it, is one of the trusted proxies'. */
+export function isTrusted(address: string, trusted: BlockList): boolean {
   const version = isIP(address);
   return version !== 0 && trusted.check(address, version === 4 ? 'ipv4' : 'ipv6');
 }

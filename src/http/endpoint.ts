@@ -16,6 +16,8 @@ export interface Env {
     address: string;
     /** Keeps a request open for as long as its answer takes, or no longer so. */
     hold(isHeld: boolean): void;
+    /** Tells this request from all others, in its answer and in the log. */
+    requestId: string;
   };
   Variables: {
     readonly limiter: Limiter;

@@ -19,7 +19,7 @@ export function allowOrigins(origins: '*' | readonly string[]): MiddlewareHandle
     origin: origins === '*' ? '*' : [...origins],
     allowMethods: ['GET', 'POST', 'PATCH'],
     allowHeaders: ['Content-Type', 'Authorization'],
-    exposeHeaders: ['Retry-After', 'RateLimit', 'RateLimit-Policy'],
+    exposeHeaders: ['Retry-After', 'RateLimit', 'RateLimit-Policy', 'X-Request-Id'],
     maxAge: 86_400,
   });
 }
@@ -93,7 +93,7 @@ export function sendHeaders(headers: SafetyHeaders): MiddlewareHandler {
 }
 
 /** 405 with `Allow` for a path that has other methods, else 404. */
-export function notFound(endpoints: readonly Endpoint[], log: Log): NotFoundHandler {
+export function notFound(endpoints: readonly Endpoint[], log: Log): NotFoundHandler<Env> {
   const paths = [...new Set(endpoints.map(({ path }) => path))].map((path) => ({
     pattern: new RegExp(`^${path.replace(/:\w+/g, '[^/]+')}$`),
     methods: endpoints.filter((endpoint) => endpoint.path === path).map(({ method }) => method),
@@ -110,32 +110,41 @@ export function notFound(endpoints: readonly Endpoint[], log: Log): NotFoundHand
   };
 }
 
-export function answerErrors(log: Log): ErrorHandler {
+export function answerErrors(log: Log): ErrorHandler<Env> {
   return (error, context) => respond(context, error, log);
 }
 
 /** The answer to a request that never reaches the app: a socket that was not let in. */
-export function refuse(error: unknown, log: Log, safety: SafetyHeaders): Response {
-  const { body, status, headers } = refusalOf(error, log);
+export function refuse(
+  error: unknown,
+  { log, safety, requestId }: { log: Log; safety: SafetyHeaders; requestId: string },
+): Response {
+  const { body, status, headers } = refusalOf(error, log, requestId);
   return Response.json(body, { status, headers: { ...safety, ...headers } });
 }
 
-function respond(context: Context, error: unknown, log: Log): Response {
+function respond(context: Context<Env>, error: unknown, log: Log): Response {
   // A body that ends with its connection is the client's doing, and nobody is left to be answered.
   const cutOff = context.req.raw.signal.aborted && !(error instanceof AppError);
   const { body, status, headers } = refusalOf(
     cutOff ? new AppError('invalid', 'The body was cut off.') : error,
     log,
+    context.env.requestId,
   );
   for (const [name, value] of Object.entries(headers)) context.header(name, value);
   return context.json(body, status as ContentfulStatusCode);
 }
 
+/** What is told of a mistake of ours: where to find it in the log, and nothing else. */
+function defect(requestId: string): AppError {
+  const body = { REQUEST_ID: requestId };
+  return new AppError('internal', 'Something went wrong here. It was logged under REQUEST_ID.', { body });
+}
+
 /** What an error looks like from outside. What is not meant for the person at the other end is logged and hidden. */
-function refusalOf(error: unknown, log: Log) {
-  const known =
-    error instanceof AppError ? error : new AppError('internal', 'Something went wrong here. It was logged.');
-  if (known.status >= 500) log.error('request failed', { error });
+function refusalOf(error: unknown, log: Log, requestId: string) {
+  const known = error instanceof AppError ? error : defect(requestId);
+  if (known.status >= 500) log.error('request failed', { requestId, error });
   const { retryAfterMs, standing, body } = known.details;
   const headers: Record<string, string> = known.code === 'upgrade_required' ? { Upgrade: 'websocket' } : {};
   if (retryAfterMs !== undefined)

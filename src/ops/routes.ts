@@ -4,7 +4,8 @@ import { AppError } from '../errors.ts';
 import type { Env } from '../http/endpoint.ts';
 import { endpoints } from '../protocol/http.ts';
 import { type AdminGuard, bearerOf } from './admin/key.ts';
-import { BackupError, type BackupReport } from './backup/backup.ts';
+import type { BackupReport } from './backup/backup.ts';
+import { BackupError } from './backup/error.ts';
 import type { BackupRunner } from './backup/runner.ts';
 
 export interface OpsDeps {

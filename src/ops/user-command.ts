@@ -14,6 +14,7 @@ import { openStore } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
 import { accountOnWire } from './admin/routes.ts';
 import { type ActingAdmin, AdminService } from './admin/service.ts';
+import { halfRestored, isHalfRestored } from './backup/swap.ts';
 import { type Asked, type Command, type CommandTable, UsageError } from './command-line.ts';
 
 const by: ActingAdmin = { actor: 'command', address: '' };
@@ -197,6 +198,7 @@ async function withStore<T>(
   act: (opened: Opened) => Promise<T>,
 ): Promise<T> {
   const path = join(config.DATA_DIR, 'chat.db');
+  if (isHalfRestored(config.DATA_DIR)) throw new AppError('unavailable', halfRestored);
   if (creates) mkdirSync(config.DATA_DIR, { recursive: true, mode: 0o700 });
   else if (!existsSync(path))
     throw new AppError('not_found', `There is no database in ${config.DATA_DIR}. Check DATA_DIR.`);

@@ -2,7 +2,33 @@
 import { z } from 'zod';
 import { type Endpoint, message, nothing, plainRefusals } from './endpoint.ts';
 
+/** Both are answered also to whom every request limit stops: a flood must not look like a server that is down. */
 export const opsEndpoints = {
+  healthz: {
+    method: 'GET',
+    path: '/healthz',
+    credentials: 'none',
+    request: nothing,
+    response: z.object({ message }),
+    statuses: [200],
+    refusals: plainRefusals,
+  },
+  readyz: {
+    method: 'GET',
+    path: '/readyz',
+    credentials: 'none',
+    request: nothing,
+    /** `details` only with the admin key. */
+    response: z.object({
+      message,
+      checks: z.record(z.string(), z.enum(['up', 'down'])),
+      details: z
+        .record(z.string(), z.object({ STATE: z.enum(['ok', 'warn', 'fail']), DETAIL: z.string() }))
+        .optional(),
+    }),
+    statuses: [200, 403, 503],
+    refusals: plainRefusals,
+  },
   uptime: {
     method: 'GET',
     path: '/uptime',

@@ -70,6 +70,8 @@ export interface AdminStore {
   listGroups(page: { after: string; limit: number }): Promise<GroupSummary[]>;
   /** Changes when another process has written to the database. */
   foreignVersion(): number;
+  /** Tries whether the database can be written, and leaves it as it is. @throws AppError `unavailable` */
+  probe(): Promise<void>;
   /** Those of these sessions that do not exist any more. */
   findEndedSessions(ids: readonly number[]): Promise<number[]>;
 }

@@ -102,6 +102,7 @@ export function createAdminStore(driver: Driver, emit: Emit, defaultGroupId: str
       }),
 
     foreignVersion: () => driver.foreignVersion(),
+    probe: () => driver.probe(),
 
     findEndedSessions: async (ids) => {
       const live = new Set<number>();

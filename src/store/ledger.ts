@@ -40,9 +40,9 @@ export function openLedger(path: string): Ledger {
       refresh();
       return [...erasures.values()];
     },
-    append({ uid, at, messages }) {
+    append(erasure) {
       try {
-        appendLine(path, JSON.stringify({ uid, at, messages }));
+        appendLine(path, lineOf(erasure));
       } catch (error) {
         const refusal = new AppError(
           'unavailable',
@@ -56,17 +56,52 @@ export function openLedger(path: string): Ledger {
 }
 
 function readLedger(path: string, bytes: number): Map<number, Erasure> {
+  return parseLedger(bytes === 0 ? '' : readFileSync(path, 'utf8'), path);
+}
+
+/**
+ * The last erasure of each account in a ledger's text; `name` is what a complaint calls it.
+ * @throws Error when it has a line that cannot be read
+ */
+function parseLedger(text: string, name: string): Map<number, Erasure> {
   const erasures = new Map<number, Erasure>();
-  const lines = bytes === 0 ? [] : readFileSync(path, 'utf8').split('\n');
-  for (const [index, line] of lines.entries()) {
+  for (const [index, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue;
     const erasure = readLine(line);
     if (!erasure) {
-      throw new Error(`${path}, line ${index + 1}: this is no {"uid", "at", "messages"}. Mend the line.`);
+      throw new Error(`${name}, line ${index + 1}: this is no {"uid", "at", "messages"}. Mend the line.`);
     }
     erasures.set(erasure.uid, erasure);
   }
   return erasures;
+}
+
+/** A ledger as a text and what a complaint calls it. */
+export interface LedgerText {
+  readonly name: string;
+  readonly text: string;
+}
+
+/**
+ * One ledger of every erasure that any of these has, in the order they happened.
+ * @throws Error when one has a line that cannot be read
+ */
+export function mergeLedgers(ledgers: readonly LedgerText[]): string {
+  const all = ledgers.flatMap(({ name, text }) => [...parseLedger(text, name).values()]);
+  all.sort((one, other) => one.at - other.at);
+  const last = new Map(all.map((erasure) => [erasure.uid, erasure]));
+  return [...last.values()].map((erasure) => `${lineOf(erasure)}\n`).join('');
+}
+
+/** The text of a ledger that its server may be writing to: without a line that is not finished; '' when there is none. */
+export function readFinishedLines(path: string): string {
+  const text = statSync(path, { throwIfNoEntry: false }) ? readFileSync(path, 'utf8') : '';
+  const end = text.lastIndexOf('\n') + 1;
+  return readLine(text.slice(end)) ? `${text}\n` : text.slice(0, end);
+}
+
+function lineOf({ uid, at, messages }: Erasure): string {
+  return JSON.stringify({ uid, at, messages });
 }
 
 function readLine(line: string): Erasure | null {

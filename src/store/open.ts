@@ -12,6 +12,7 @@ import { createCodeStore } from './codes.ts';
 import { createEraser } from './erasure.ts';
 import { createExport } from './export.ts';
 import { openLedger } from './ledger.ts';
+import { acquireLock } from './lock.ts';
 import { createMessageStore } from './messages.ts';
 import type { OwnDataStore } from './own-data-store.ts';
 import { createResetStore } from './reset.ts';
@@ -21,6 +22,7 @@ import { createSecondFactorStore } from './second-factors.ts';
 import { createSessionStore } from './sessions.ts';
 import { type Driver, openDatabase } from './sqlite.ts';
 import type { Emit, Store } from './store.ts';
+import type { Upgrade } from './upgrade.ts';
 
 /** A server that commits without a pause leaves a command only short gaps to write in. */
 const commandPatienceMs = 15_000;
@@ -33,6 +35,8 @@ export interface StoreOptions {
   readonly clock: () => number;
   /** Opened by a command, perhaps beside a server: waits long for its writes, and holds them up as little as it can. */
   readonly beside?: boolean;
+  /** Is told when a file of an older schema was upgraded. */
+  readonly upgraded?: (upgrade: Upgrade) => void;
 }
 
 /**
@@ -45,9 +49,17 @@ export async function openStore({
   emit,
   clock,
   beside = false,
+  upgraded,
 }: StoreOptions): Promise<Store & AdminStore & OwnDataStore> {
-  const ledger = openLedger(join(dirname(path), 'erasures.jsonl'));
-  const driver = openDatabase(path, beside ? commandPatienceMs : undefined);
+  const inFolder = (name: string) => join(dirname(path), name);
+  const ledger = openLedger(inFolder('erasures.jsonl'));
+  const driver = beside
+    ? openDatabase(path, {
+        patienceMs: commandPatienceMs,
+        alone: () => acquireLock(inFolder('server.lock'), 0),
+        upgraded,
+      })
+    : openDatabase(path, { upgraded });
   const epoch = await findOrMakeEpoch(driver);
   const { eraseAccount, eraseAgain } = createEraser(driver, {
     emit,

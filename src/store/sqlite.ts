@@ -4,14 +4,9 @@ import { closeSync, openSync } from 'node:fs';
 import { is, Param, Placeholder } from 'drizzle-orm';
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite';
 import { AppError } from '../errors.ts';
-import firstMigration from './migrations/0001_first.sql' with { type: 'text' };
-import deliveryMigration from './migrations/0002_delivery.sql' with { type: 'text' };
-import safetyMigration from './migrations/0003_safety.sql' with { type: 'text' };
+import { refuseNewer, type Upgrade, upgrade } from './upgrade.ts';
 
 export type Queries = BunSQLiteDatabase;
-
-/** Every migration in order; a database's `user_version` says how many it has. */
-const migrations: readonly string[] = [firstMigration, deliveryMigration, safetyMigration];
 
 export interface WriteOptions {
   /** Says that this write changes no account and no membership, so `version` may stay. */
@@ -51,17 +46,35 @@ export interface Driver {
   version(): string;
   /** Changes when another process has written. */
   foreignVersion(): number;
+  /**
+   * Takes its turn among the transactions, changes a row and takes that back: nothing is written to disk.
+   * @throws AppError `unavailable` when nobody could write now
+   */
+  probe(): Promise<void>;
   /** Waits for the queued transactions, then closes both connections. */
   close(): Promise<void>;
 }
 
+export interface DatabaseOptions {
+  /** How long a write waits for one of another process; short, because in a server everybody waits with it. */
+  readonly patienceMs?: number;
+  /** Takes what keeps a server off the file while it is upgraded; null when one runs. For who is that server: nothing. */
+  readonly alone?: () => Disposable | null;
+  /** Is told when a file of an older schema was upgraded. */
+  readonly upgraded?: ((upgrade: Upgrade) => void) | undefined;
+}
+
+const isAlone = (): Disposable => ({ [Symbol.dispose]: () => undefined });
+
 /**
- * Opens (or creates) the database file in WAL mode; a write waits up to `patienceMs` for one of another process, which
- * is short because in a server everybody waits with it.
+ * Opens (or creates) the database file in WAL mode and brings it up to date.
  * `synchronous=FULL` makes every commit survive a power cut: https://sqlite.org/pragma.html#pragma_synchronous
- * @throws Error when the file was written by a newer version of this program
+ * @throws Error when the file was written by a newer version of this program, or could not be upgraded
  */
-export function openDatabase(path: string, patienceMs = 1000): Driver {
+export function openDatabase(
+  path: string,
+  { patienceMs = 1000, alone = isAlone, upgraded }: DatabaseOptions = {},
+): Driver {
   makePrivate(path);
   const client = new Database(path, { create: true, strict: true });
   client.run(`PRAGMA busy_timeout = ${patienceMs}`);
@@ -73,7 +86,13 @@ export function openDatabase(path: string, patienceMs = 1000): Driver {
   client.run('PRAGMA wal_autocheckpoint = 4000');
   client.run('PRAGMA secure_delete = ON'); // what is deleted is overwritten: https://sqlite.org/pragma.html#pragma_secure_delete
   client.run(`PRAGMA journal_size_limit = ${64 * 1024 * 1024}`);
-  migrate(client);
+  try {
+    const done = upgrade(client, path, alone);
+    if (done) upgraded?.(done);
+  } catch (error) {
+    client.close();
+    throw error;
+  }
   const readClient = new Database(path, { readonly: true, strict: true });
   readClient.run(`PRAGMA busy_timeout = ${patienceMs}`);
   const writer = drizzle(client);
@@ -109,6 +128,11 @@ export function openDatabase(path: string, patienceMs = 1000): Driver {
     },
     version: () => `${version} ${foreignVersion()}`,
     foreignVersion,
+    probe() {
+      const run = tail.then(() => tryToWrite(client));
+      tail = run.catch(() => undefined);
+      return run;
+    },
     async close() {
       await tail;
       // Leaves everything in the one file, unless somebody else reads: waiting for him would lock out all writers.
@@ -152,6 +176,17 @@ async function inTransaction<T>(client: Database, body: () => Promise<T>): Promi
   }
 }
 
+function tryToWrite(client: Database): void {
+  try {
+    client.run('BEGIN IMMEDIATE');
+    client.run('UPDATE installation SET epoch = epoch');
+  } catch (error) {
+    throw asUnavailable(error);
+  } finally {
+    if (client.inTransaction) client.run('ROLLBACK');
+  }
+}
+
 /** A full disk or a lock held elsewhere passes; anything else is a defect and stays what it is. */
 function asUnavailable(error: unknown): unknown {
   const cause = error instanceof Error && error.cause instanceof SQLiteError ? error.cause : error;
@@ -166,32 +201,4 @@ function asUnavailable(error: unknown): unknown {
   });
   unavailable.cause = cause;
   return unavailable;
-}
-
-function versionOf(client: Database): number {
-  const { user_version: version } = client.query('PRAGMA user_version').get() as { user_version: number };
-  return version;
-}
-
-function refuseNewer(client: Database): void {
-  const version = versionOf(client);
-  if (version <= migrations.length) return;
-  client.close();
-  throw new Error(
-    `The database is of a newer version (schema ${version}, this program knows ${migrations.length}). ` +
-      'Start the newer program, or restore a backup made with this one.',
-  );
-}
-
-/** Brings a file up to date, one transaction per migration; forward only. */
-function migrate(client: Database): void {
-  for (const [index, sql] of migrations.entries()) {
-    const migrateOnce = client.transaction(() => {
-      if (versionOf(client) > index) return;
-      client.run(sql);
-      client.run(`PRAGMA user_version = ${index + 1}`);
-    });
-    // A command and a server that begin on a new file at once must not both find it empty.
-    if (versionOf(client) <= index) migrateOnce.immediate();
-  }
 }

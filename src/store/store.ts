@@ -249,7 +249,8 @@ export type AuditKind =
   | 'invitation_made'
   | 'admin_denied'
   | 'backup'
-  | 'backup_failed';
+  | 'backup_failed'
+  | 'restored';
 
 export interface AuditEntry {
   /** ms since the epoch */

@@ -5,7 +5,8 @@ import { chmod, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLog } from '../../src/log.ts';
-import { BackupError, type BackupTarget, runBackup } from '../../src/ops/backup/backup.ts';
+import { type BackupTarget, runBackup } from '../../src/ops/backup/backup.ts';
+import { BackupError } from '../../src/ops/backup/error.ts';
 import { scrub } from '../../src/ops/backup/git.ts';
 import { createBackupRunner } from '../../src/ops/backup/runner.ts';
 import {

@@ -4,8 +4,10 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { acquireLock } from '../../store/lock.ts';
+import { BackupError, type BackupFailure } from './error.ts';
 import { GitError, openGit, scrub } from './git.ts';
 import { publishSnapshot, type Snapshot } from './repository.ts';
+import { halfRestored, isHalfRestored } from './swap.ts';
 
 export interface BackupTarget {
   /** Folder that holds `chat.db`; what the backup needs for itself lies in its folder `backup`. */
@@ -31,20 +33,6 @@ export interface BackupOptions {
   signal?: AbortSignal;
 }
 
-/** `running`: another backup holds the lock; `failed`: everything else. */
-export type BackupFailure = 'running' | 'failed';
-
-/** A backup that was not made. The message says what happened and what to do, and holds no credential. */
-export class BackupError extends Error {
-  constructor(
-    readonly kind: BackupFailure,
-    message: string,
-  ) {
-    super(message);
-    this.name = 'BackupError';
-  }
-}
-
 /** What the `backup` command prints as its one line of JSON. */
 export type BackupLine = ({ ok: true } & BackupReport) | { ok: false; kind: BackupFailure; message: string };
 
@@ -56,6 +44,7 @@ export async function runBackup(target: BackupTarget, options: BackupOptions = {
   const startedAt = performance.now();
   const folder = join(target.dataDir, 'backup');
   try {
+    if (isHalfRestored(target.dataDir)) throw new BackupError('failed', halfRestored);
     if (!existsSync(join(target.dataDir, 'chat.db'))) {
       throw new BackupError('failed', `There is no database in ${target.dataDir}. Check DATA_DIR.`);
     }

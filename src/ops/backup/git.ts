@@ -26,6 +26,16 @@ export interface Git {
    * @throws GitError `stopped` or `absent`
    */
   find(args: readonly string[]): Promise<string | null>;
+  /**
+   * Runs one and gives the bytes that it printed.
+   * @throws GitError
+   */
+  read(args: readonly string[]): Promise<Uint8Array>;
+  /**
+   * Runs one and writes what it prints to a file, however much that is.
+   * @throws GitError
+   */
+  save(args: readonly string[], path: string): Promise<void>;
 }
 
 export interface GitOptions {
@@ -41,7 +51,7 @@ export interface GitOptions {
 
 interface Outcome {
   status: number;
-  stdout: string;
+  stdout: Uint8Array;
   stderr: string;
 }
 
@@ -94,22 +104,28 @@ export async function openGit({ gitDir, repo, timeLimitMs, signal }: GitOptions)
   const program = Bun.which('git', { PATH: env.PATH ?? '' });
   if (!program)
     throw new GitError('absent', 'The git program is not installed, or not in PATH. Install git.');
-  const execute = (args: readonly string[], transferBytes = 0): Promise<Outcome> => {
+  const execute = (
+    args: readonly string[],
+    { transferBytes = 0, stdout }: Transfer = {},
+  ): Promise<Outcome> => {
     const large = args[0] === 'hash-object' ? streamNothing : streamLarge;
     const command = [program, `--git-dir=${gitDir}`, ...settings, ...large, ...args];
     const limitMs = timeLimitMs + transferBytes / slowestBytesPerMs;
-    return executeWithin(command, { env, word: args[0] ?? '', limitMs, signal });
+    return executeWithin(command, { env, word: args[0] ?? '', limitMs, signal, stdout });
+  };
+  const succeed = async (args: readonly string[], transfer: Transfer): Promise<Uint8Array> => {
+    const { status, stdout, stderr } = await execute(args, transfer);
+    if (status === 0) return stdout;
+    throw new GitError('refused', explain(args[0] ?? '', scrub(shorten(stderr, status), repo)));
   };
   const git: Git = {
-    run: async (args, transferBytes) => {
-      const { status, stdout, stderr } = await execute(args, transferBytes);
-      if (status === 0) return stdout.trim();
-      throw new GitError('refused', explain(args[0] ?? '', scrub(shorten(stderr, status), repo)));
-    },
+    run: async (args, transferBytes = 0) => textOf(await succeed(args, { transferBytes })),
     find: async (args) => {
       const { status, stdout } = await execute(args);
-      return status === 0 ? stdout.trim() : null;
+      return status === 0 ? textOf(stdout) : null;
     },
+    read: (args) => succeed(args, {}),
+    save: async (args, path) => void (await succeed(args, { stdout: Bun.file(path) })),
   };
   await chooseSshCommand(git, env);
   return git;
@@ -158,17 +174,37 @@ async function chooseSshCommand(git: Git, env: Record<string, string>): Promise<
   env.GIT_SSH_COMMAND = 'ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15';
 }
 
+interface Transfer {
+  transferBytes?: number;
+  /** Where what it prints goes, if not into memory. */
+  stdout?: Bun.BunFile;
+}
+
+function textOf(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes).trim();
+}
+
 interface Limits {
   env: Record<string, string>;
   word: string;
   limitMs: number;
   signal: AbortSignal | undefined;
+  stdout: Bun.BunFile | undefined;
 }
 
-async function executeWithin(command: string[], { env, word, limitMs, signal }: Limits): Promise<Outcome> {
+async function executeWithin(
+  command: string[],
+  { env, word, limitMs, signal, stdout: file }: Limits,
+): Promise<Outcome> {
   if (signal?.aborted) throw new GitError('stopped', 'The backup was stopped.');
   // Its own session: git's helpers (ssh, the remote side of a path) end with it, and none can ask on a terminal.
-  const child = Bun.spawn(command, { env, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe', detached: true });
+  const child = Bun.spawn(command, {
+    env,
+    stdin: 'ignore',
+    stdout: file ?? 'pipe',
+    stderr: 'pipe',
+    detached: true,
+  });
   const interrupted = Promise.withResolvers<never>();
   const interrupt = (why: string): void => {
     killGroup(child);
@@ -180,7 +216,8 @@ async function executeWithin(command: string[], { env, word, limitMs, signal }: 
   const timer = setTimeout(interrupt, limitMs, late);
   try {
     // On an interrupt the pipes are not waited for: a helper that escaped the kill would hold them open.
-    const finished = Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    const printed = child.stdout instanceof ReadableStream ? child.stdout.bytes() : new Uint8Array();
+    const finished = Promise.all([printed, child.stderr.text(), child.exited]);
     const [stdout, stderr, status] = await Promise.race([finished, interrupted.promise]);
     return { stdout, stderr, status };
   } finally {
@@ -203,7 +240,8 @@ function shorten(stderr: string, status: number): string {
     .split('\n')
     .map((line) => line.replace(/\p{Cc}/gu, ' ').trim())
     .filter(
-      (line) => line && !/^(To |From |hint:|error: failed to push|Please make sure|and the rep)/.test(line),
+      (line) =>
+        line && !/^(To |From |hint:|warning:|error: failed to push|Please make sure|and the rep)/.test(line),
     )
     .map((line) => line.replace(/^(remote: *|fatal: *|error: *)+|\.$/g, ''));
   const text = lines.filter(Boolean).join('; ');

@@ -2,7 +2,8 @@
 import { setPriority } from 'node:os';
 import { z } from 'zod';
 import type { Log } from '../../log.ts';
-import { BackupError, type BackupLine, type BackupReport } from './backup.ts';
+import type { BackupLine, BackupReport } from './backup.ts';
+import { BackupError } from './error.ts';
 import { scrub } from './git.ts';
 
 export interface BackupRunner {

@@ -1,0 +1,75 @@
+// The drill: restores the newest snapshot to a folder that nobody is served from, looks at it, and removes it.
+import { Database } from 'bun:sqlite';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { acquireLock } from '../../store/lock.ts';
+import { openStore } from '../../store/open.ts';
+import type { BackupTarget } from './backup.ts';
+import { BackupError } from './error.ts';
+import { fetchSnapshot } from './fetch.ts';
+import { type Rebuilt, rebuild } from './rebuild.ts';
+import { ownLedgerOf, type RestoreOptions, type StoreSettings, toRestoreError } from './restore.ts';
+
+export interface DrillReport extends Rebuilt {
+  readonly commit: string;
+  /** When the snapshot was taken, ms since the epoch. */
+  readonly takenAtMs: number;
+  readonly durationMs: number;
+}
+
+/**
+ * Does all that a restore does but the swap, and reads a page of history; may run beside the server.
+ * @throws BackupError `running` when another drill is under way, `failed` when this could not be restored from
+ */
+export async function drill(
+  target: BackupTarget,
+  store: StoreSettings,
+  { onStep = () => undefined, signal, ...options }: RestoreOptions = {},
+): Promise<DrillReport> {
+  const startedAt = performance.now();
+  const backups = join(target.dataDir, 'backup');
+  const folder = join(backups, 'drill');
+  try {
+    mkdirSync(backups, { recursive: true, mode: 0o700 });
+    using lock = acquireLock(join(backups, 'drill.lock'), 0);
+    if (!lock) throw new BackupError('running', 'Another drill is running. Try again when it is done.');
+    rmSync(folder, { recursive: true, force: true }); // a killed one's
+    const staged = join(folder, 'installation');
+    mkdirSync(staged, { recursive: true, mode: 0o700 });
+    const fetched = await fetchSnapshot({ ...target, folder, signal, ...options }, null);
+    const ownLedger = ownLedgerOf(target.dataDir);
+    const rebuilt = await rebuild(fetched, { folder: staged, ownLedger, store, endSessions: false, onStep });
+    await readHistory(join(staged, 'chat.db'), store);
+    const { commit, takenAtMs } = fetched.snapshot;
+    return { ...rebuilt, commit, takenAtMs, durationMs: Math.round(performance.now() - startedAt) };
+  } catch (error) {
+    throw toRestoreError(error, target.repo, signal);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Opens the copy as the server does and reads what a member of a chat would see. @throws BackupError when that is nothing */
+async function readHistory(path: string, settings: StoreSettings): Promise<void> {
+  const uid = findReader(path);
+  if (uid === null) return; // nobody has written yet
+  const store = await openStore({ ...settings, path, emit: () => undefined });
+  try {
+    const chats = await store.listRecentMessages(uid, { perChat: 30, characters: 100_000 });
+    if (chats.some(({ messages }) => messages.length > 0)) return;
+    throw new BackupError('failed', 'The restored copy opens, but no history can be read from it.');
+  } finally {
+    await store.close();
+  }
+}
+
+/** Somebody who is in a chat with messages, the latest active. */
+function findReader(path: string): number | null {
+  using database = new Database(path, { readonly: true });
+  using query = database.prepare(`
+    SELECT uid FROM chats JOIN members ON members.chat_id = chats.id
+    WHERE EXISTS (SELECT 1 FROM messages WHERE messages.chat_id = chats.id)
+    ORDER BY last_message_at DESC LIMIT 1`);
+  const uid = query.values()[0]?.[0];
+  return typeof uid === 'number' ? uid : null;
+}

@@ -1,0 +1,179 @@
+// Reads the backup repository: which snapshots its branch has, and one of them with all that is in it.
+import { mkdir, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BackupError } from './error.ts';
+import { type Git, GitError, openGit } from './git.ts';
+
+export interface Source {
+  /** Path, ssh or https address of the git repository. */
+  repo: string;
+  branch: string;
+  /** A folder of this reading alone: what is fetched lies there until it is removed. */
+  folder: string;
+  /** How long the remote may send nothing, in ms. Default 120000. */
+  stallMs?: number;
+  signal?: AbortSignal | undefined;
+  /** Told of how many bytes have come. */
+  onBytes?: (bytes: number) => void;
+}
+
+/** Which snapshot is meant: the one of a commit (which may be shortened), or the newest that is not later than a time. */
+export type Moment = { readonly commit: string } | { readonly timeMs: number };
+
+export interface SnapshotHead {
+  /** Full hash. */
+  readonly commit: string;
+  /** When it was taken, ms since the epoch in whole seconds. */
+  readonly takenAtMs: number;
+  readonly message: string;
+}
+
+/** The files of one commit. */
+export interface Tree extends SnapshotHead {
+  has(name: string): boolean;
+  /** In bytes. @throws BackupError when there is no such file */
+  sizeOf(name: string): Promise<number>;
+  /** @throws BackupError when there is no such file */
+  read(name: string): Promise<Uint8Array>;
+  /** Writes a file of any size to `path`. @throws BackupError when there is no such file */
+  save(name: string, path: string): Promise<void>;
+}
+
+export interface Fetched {
+  readonly snapshot: Tree;
+  /** The newest commit of the branch, which knows of erasures after the snapshot; may be the same. */
+  readonly newest: Tree;
+}
+
+/** A snapshot may be large and its size is not known before: time is counted from the last byte that came. */
+const anyTimeMs = 7 * 24 * 3600 * 1000;
+const lookMs = 250;
+const plainFetch = ['fetch', '--quiet', '--keep', '--no-tags', '--no-recurse-submodules'];
+
+/**
+ * The branch's snapshots, newest first, without fetching them where the remote can leave out files.
+ * @throws BackupError when there are none
+ * @throws GitError
+ */
+export async function listSnapshots(source: Source): Promise<SnapshotHead[]> {
+  const repository = await openRepository(source, 'list');
+  const refs = `+refs/heads/${source.branch}:refs/restore/branch`;
+  await fetchInto(repository, source, ['--filter=tree:0', '--', source.repo, refs]);
+  const lines = await repository.git.run(['log', '--format=%H %ct %s', 'refs/restore/branch']);
+  return lines.split('\n').map(readHead);
+}
+
+/**
+ * Fetches one snapshot, the newest when no moment is named, and nothing of its history.
+ * @throws BackupError when there is none of that moment
+ * @throws GitError
+ */
+export async function fetchSnapshot(source: Source, moment: Moment | null): Promise<Fetched> {
+  const wanted = moment && choose(await listSnapshots(source), moment);
+  const repository = await openRepository(source, 'snapshot');
+  const { git } = repository;
+  const refs = [`+refs/heads/${source.branch}:refs/restore/newest`];
+  if (wanted) refs.push(`+${wanted.commit}:refs/restore/wanted`);
+  await fetchInto(repository, source, ['--depth=1', '--', source.repo, ...refs]);
+  const newest = await openTree(git, 'refs/restore/newest');
+  return { snapshot: wanted ? await openTree(git, 'refs/restore/wanted') : newest, newest };
+}
+
+function choose(heads: readonly SnapshotHead[], moment: Moment): SnapshotHead {
+  if ('commit' in moment) {
+    const those = heads.filter(({ commit }) => commit.startsWith(moment.commit.toLowerCase()));
+    const [only] = those;
+    if (only && those.length === 1) return only;
+    const what = only ? 'is the beginning of several commits' : 'is no commit of the branch';
+    throw new BackupError('failed', `${moment.commit} ${what}. "restore --list" shows those that there are.`);
+  }
+  const earlier = heads.filter(({ takenAtMs }) => takenAtMs <= moment.timeMs);
+  const newest = earlier.toSorted((one, other) => other.takenAtMs - one.takenAtMs)[0];
+  if (newest) return newest;
+  const oldest = heads.reduce((least, { takenAtMs }) => Math.min(least, takenAtMs), Number.POSITIVE_INFINITY);
+  throw new BackupError('failed', `No snapshot is so old: the oldest is of ${utc(oldest)}.`);
+}
+
+/** A time as people read it. */
+export function utc(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+}
+
+interface Repository {
+  git: Git;
+  gitDir: string;
+  /** Ends the fetch that is under way. */
+  stall: AbortController;
+}
+
+async function openRepository({ repo, folder, signal }: Source, name: string): Promise<Repository> {
+  const gitDir = join(folder, name);
+  await mkdir(gitDir, { recursive: true, mode: 0o700 });
+  const stall = new AbortController();
+  const either = AbortSignal.any([stall.signal, ...(signal ? [signal] : [])]);
+  const git = await openGit({ gitDir, repo, timeLimitMs: anyTimeMs, signal: either });
+  await git.run(['init', '--quiet', '--bare', '--template=']);
+  return { git, gitDir, stall };
+}
+
+async function fetchInto(
+  { git, gitDir, stall }: Repository,
+  { stallMs = 120_000, onBytes }: Source,
+  args: readonly string[],
+): Promise<void> {
+  let bytes = 0;
+  let grownAt = performance.now();
+  const timer = setInterval(async () => {
+    const now = await bytesIn(join(gitDir, 'objects', 'pack'));
+    if (now !== bytes) grownAt = performance.now();
+    bytes = now;
+    onBytes?.(bytes);
+    if (performance.now() - grownAt > stallMs) stall.abort();
+  }, lookMs);
+  try {
+    await git.run([...plainFetch, ...args]);
+  } catch (error) {
+    if (!stall.signal.aborted) throw error;
+    const seconds = Math.ceil(stallMs / 1000);
+    throw new GitError(
+      'stopped',
+      `The backup repository has sent nothing for ${seconds} s. Check the network.`,
+    );
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** What git has received so far: it writes a pack as it comes. */
+async function bytesIn(folder: string): Promise<number> {
+  const names = await readdir(folder).catch(() => []); // not there yet
+  const sizes = names.map((name) =>
+    stat(join(folder, name)).then(
+      ({ size }) => size,
+      () => 0,
+    ),
+  );
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
+
+async function openTree(git: Git, ref: string): Promise<Tree> {
+  const head = readHead(await git.run(['log', '-1', '--format=%H %ct %s', ref]));
+  const listed = await git.run(['ls-tree', '-r', '-z', '--name-only', ref]);
+  const names = new Set(listed.split('\0'));
+  const object = (name: string) => {
+    if (names.has(name)) return `${head.commit}:${name}`;
+    throw new BackupError('failed', `The snapshot ${head.commit} is not whole: ${name} is missing.`);
+  };
+  return {
+    ...head,
+    has: (name) => names.has(name),
+    sizeOf: async (name) => Number(await git.run(['cat-file', '-s', object(name)])),
+    read: async (name) => git.read(['cat-file', 'blob', object(name)]),
+    save: async (name, path) => git.save(['cat-file', 'blob', object(name)], path),
+  };
+}
+
+function readHead(line: string): SnapshotHead {
+  const [commit = '', seconds = '', ...words] = line.split(' ');
+  return { commit, takenAtMs: Number(seconds) * 1000, message: words.join(' ') };
+}
