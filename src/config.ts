@@ -121,6 +121,11 @@ export const variables = {
     default: '@hourly',
     meaning: 'when to back up, a cron expression; `off` when a system timer runs `scripts/backup.ts`',
   },
+  DRILL_SCHEDULE: {
+    schema: cronExpression,
+    default: '@weekly',
+    meaning: 'when to try whether the newest snapshot can be restored, a cron expression or `off`',
+  },
   TRUST_PROXY: {
     schema: addressRanges,
     default: undefined,

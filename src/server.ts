@@ -34,7 +34,7 @@ import type { Log } from './log.ts';
 import { MessageService } from './messages/service.ts';
 import { createAdminGuard } from './ops/admin/key.ts';
 import { AdminService } from './ops/admin/service.ts';
-import { createBackupRunner } from './ops/backup/runner.ts';
+import { createBackupRunner, createDrillRunner, type RunnerNote } from './ops/backup/runner.ts';
 import { finishRestore } from './ops/backup/swap.ts';
 import { watchForeignWrites } from './ops/foreign-writes.ts';
 import { createHealth } from './ops/health/health.ts';
@@ -101,7 +101,7 @@ export async function startServer({
     throw error;
   });
   const headers = safetyHeaders(config.CORS_ORIGINS, config.HSTS_SECONDS);
-  const { app, gateway, sessions, mailer, backups, health } = assemble(
+  const { app, gateway, sessions, mailer, backups, drills, health } = assemble(
     { config, log, command, clock, headers },
     store,
     bus,
@@ -153,6 +153,7 @@ export async function startServer({
       clearInterval(housekeeping);
       stopWatch();
       backups?.stop();
+      drills?.stop();
       const answered = server.stop();
       await gateway.stop();
       await Promise.race([answered, Bun.sleep(graceMs)]);
@@ -203,20 +204,21 @@ function assemble(
   };
   const chats = new ChatService({ store, note, limiter, clock });
   const messages = new MessageService(store, note, clock);
-  const backups = config.BACKUP_REPO
-    ? createBackupRunner({
+  const children = config.BACKUP_REPO
+    ? {
         command,
         env: {
           DATA_DIR: config.DATA_DIR,
           BACKUP_REPO: config.BACKUP_REPO,
           BACKUP_BRANCH: config.BACKUP_BRANCH,
         },
-        schedule: config.BACKUP_SCHEDULE,
         log,
         clock,
-        note: (kind, detail) => void note({ kind, uid: null, actor: 'server', detail }),
-      })
+        note: (kind: RunnerNote, detail: string) => void note({ kind, uid: null, actor: 'server', detail }),
+      }
     : null;
+  const backups = children && createBackupRunner({ ...children, schedule: config.BACKUP_SCHEDULE });
+  const drills = children && createDrillRunner({ ...children, schedule: config.DRILL_SCHEDULE });
   const adminKey = config.ADMIN_KEY ?? readOrMakeKey(inData('admin.key'), newInstallationKey);
   const guard = createAdminGuard({ adminKey, limiter, audit: note });
   const health = createHealth({
@@ -255,7 +257,7 @@ function assemble(
     clock,
     log,
   });
-  return { app, gateway, sessions, mailer, backups, health };
+  return { app, gateway, sessions, mailer, backups, drills, health };
 }
 
 /** @throws Error when another server runs on the folder: each would write what the other does not know of */

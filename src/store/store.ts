@@ -250,7 +250,9 @@ export type AuditKind =
   | 'admin_denied'
   | 'backup'
   | 'backup_failed'
-  | 'restored';
+  | 'restored'
+  | 'drill'
+  | 'drill_failed';
 
 export interface AuditEntry {
   /** ms since the epoch */

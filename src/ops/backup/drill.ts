@@ -9,6 +9,7 @@ import { BackupError } from './error.ts';
 import { fetchSnapshot } from './fetch.ts';
 import { type Rebuilt, rebuild } from './rebuild.ts';
 import { ownLedgerOf, type RestoreOptions, type StoreSettings, toRestoreError } from './restore.ts';
+import { type BackupState, noteBackupState } from './state.ts';
 
 export interface DrillReport extends Rebuilt {
   readonly commit: string;
@@ -24,26 +25,58 @@ export interface DrillReport extends Rebuilt {
 export async function drill(
   target: BackupTarget,
   store: StoreSettings,
-  { onStep = () => undefined, signal, ...options }: RestoreOptions = {},
+  options: RestoreOptions = {},
+): Promise<DrillReport> {
+  const startedAt = performance.now();
+  try {
+    const report = await drillOnce(target, store, options);
+    const { commit, durationMs, messages } = report;
+    note(target.dataDir, { ok: true, message: `${messages} messages can be restored`, durationMs, commit });
+    return report;
+  } catch (error) {
+    const problem = toRestoreError(error, target.repo, options.signal);
+    if (problem.kind === 'failed' && !options.signal?.aborted) {
+      const durationMs = Math.round(performance.now() - startedAt);
+      note(target.dataDir, { ok: false, message: problem.message, durationMs, commit: null });
+    }
+    throw problem;
+  }
+}
+
+type Drilled = NonNullable<BackupState['lastDrill']>;
+
+/** For health and metrics. */
+function note(dataDir: string, lastDrill: Omit<Drilled, 'atMs'>): void {
+  try {
+    noteBackupState(dataDir, { lastDrill: { ...lastDrill, atMs: Date.now() } });
+  } catch {
+    // A full disk: the caller tells what came of the drill, and health that the last one noted is old.
+  }
+}
+
+async function drillOnce(
+  target: BackupTarget,
+  store: StoreSettings,
+  { onStep = () => undefined, signal, ...options }: RestoreOptions,
 ): Promise<DrillReport> {
   const startedAt = performance.now();
   const backups = join(target.dataDir, 'backup');
+  mkdirSync(backups, { recursive: true, mode: 0o700 });
+  using lock = acquireLock(join(backups, 'drill.lock'), 0);
+  if (!lock) throw new BackupError('running', 'Another drill is running. Try again when it is done.');
   const folder = join(backups, 'drill');
+  rmSync(folder, { recursive: true, force: true }); // a killed one's
   try {
-    mkdirSync(backups, { recursive: true, mode: 0o700 });
-    using lock = acquireLock(join(backups, 'drill.lock'), 0);
-    if (!lock) throw new BackupError('running', 'Another drill is running. Try again when it is done.');
-    rmSync(folder, { recursive: true, force: true }); // a killed one's
     const staged = join(folder, 'installation');
     mkdirSync(staged, { recursive: true, mode: 0o700 });
-    const fetched = await fetchSnapshot({ ...target, folder, signal, ...options }, null);
-    const ownLedger = ownLedgerOf(target.dataDir);
-    const rebuilt = await rebuild(fetched, { folder: staged, ownLedger, store, endSessions: false, onStep });
+    onStep('fetch', 0, null);
+    const onBytes = (bytes: number) => onStep('fetch', bytes, null);
+    const fetched = await fetchSnapshot({ ...target, ...options, folder, signal, onBytes }, null);
+    const plan = { folder: staged, key: null, ownLedger: ownLedgerOf(target.dataDir), store };
+    const rebuilt = await rebuild(fetched, { ...plan, endSessions: false, onStep });
     await readHistory(join(staged, 'chat.db'), store);
     const { commit, takenAtMs } = fetched.snapshot;
     return { ...rebuilt, commit, takenAtMs, durationMs: Math.round(performance.now() - startedAt) };
-  } catch (error) {
-    throw toRestoreError(error, target.repo, signal);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -1,12 +1,14 @@
 // Makes an installation of a fetched snapshot: joined, checked, migrated, and without anybody who was erased since.
-import { Database } from 'bun:sqlite';
 import { statfsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type LedgerText, mergeLedgers } from '../../store/ledger.ts';
 import type { StoreOptions } from '../../store/open.ts';
 import { adoptRestored } from '../../store/restored.ts';
+import { findDamage, readContents } from './contents.ts';
 import { BackupError } from './error.ts';
-import { type Fetched, type Tree, utc } from './fetch.ts';
+import { type Fetched, utc } from './fetch.ts';
+import { findSnapshot, readLedger } from './layout.ts';
+import type { Contents } from './manifest.ts';
 
 /** What a restore does, in this order; the last one is not the drill's. */
 export type Step = 'fetch' | 'join' | 'check' | 'erase' | 'swap';
@@ -16,6 +18,8 @@ export type OnStep = (step: Step, done: number, total: number | null) => void;
 export interface Plan {
   /** An empty folder, which becomes the installation: it gets a `chat.db` and an `erasures.jsonl`. */
   readonly folder: string;
+  /** What opens a sealed snapshot; null when there is none. */
+  readonly key: Uint8Array | null;
   /** The ledger of the data folder that the restore is for. */
   readonly ownLedger: LedgerText;
   readonly store: Pick<StoreOptions, 'defaultGroup' | 'clock'>;
@@ -24,13 +28,14 @@ export interface Plan {
 }
 
 export interface Rebuilt {
+  /** Of the database. */
   readonly bytes: number;
   readonly accounts: number;
   readonly messages: number;
   /** Accounts that were in the snapshot and had been erased since. */
   readonly erased: number;
   readonly endedSessions: number;
-  /** Whether the repository says who was erased; snapshots of version 0.2 and before do not. */
+  /** Whether the repository says who was erased; that of version 0.2 and before does not. */
   readonly hasLedger: boolean;
 }
 
@@ -38,31 +43,42 @@ export interface Rebuilt {
  * @throws BackupError when the snapshot is not what it was, or there is no room for it
  * @throws Error when it is of a newer version
  */
-export async function rebuild({ snapshot, newest }: Fetched, plan: Plan): Promise<Rebuilt> {
-  const { folder, ownLedger, store, endSessions, onStep } = plan;
+export async function rebuild(fetched: Fetched, plan: Plan): Promise<Rebuilt> {
+  const { folder, key, ownLedger, store, endSessions, onStep } = plan;
+  const { commit, takenAtMs } = fetched.snapshot;
   const path = join(folder, 'chat.db');
-  const bytes = await snapshot.sizeOf('chat.db');
-  assertRoom(folder, bytes);
-  onStep('join', 0, bytes);
-  await snapshot.save('chat.db', path);
-  onStep('join', bytes, bytes);
-  onStep('check', 0, bytes);
-  assertSound(path, snapshot);
-  const before = countRows(path);
-  onStep('check', bytes, bytes);
-  onStep('erase', 0, bytes);
-  writeFileSync(join(folder, 'erasures.jsonl'), mergeLedgers([ownLedger]), { mode: 0o600 });
-  const detail = `commit ${snapshot.commit.slice(0, 12)} of ${utc(snapshot.takenAtMs)}`;
+  const stored = await findSnapshot(fetched.snapshot, key);
+  const ledgers = await readLedgers(fetched, key);
+  assertRoom(folder, stored.bytes);
+
+  onStep('join', 0, stored.bytes);
+  await stored.join(path, (done) => onStep('join', done, stored.bytes));
+  onStep('join', stored.bytes, stored.bytes);
+  onStep('check', 0, stored.bytes);
+  const { counts } = checkContents(path, commit, stored.contents);
+  onStep('check', stored.bytes, stored.bytes);
+
+  onStep('erase', 0, stored.bytes);
+  writeFileSync(join(folder, 'erasures.jsonl'), mergeLedgers([ownLedger, ...ledgers]), { mode: 0o600 });
+  const detail = `commit ${commit.slice(0, 12)} of ${utc(takenAtMs)}`;
   const endedSessions = await adoptRestored({ ...store, path }, { endSessions, detail });
-  const after = countRows(path);
-  onStep('erase', bytes, bytes);
+  const after = readContents(path).counts;
+  onStep('erase', stored.bytes, stored.bytes);
   return {
     bytes: statSync(path).size,
-    ...after,
-    erased: before.accounts - after.accounts,
+    accounts: after.accounts,
+    messages: after.messages,
+    erased: counts.accounts - after.accounts,
     endedSessions,
-    hasLedger: newest.has('erasures.jsonl'),
+    hasLedger: ledgers.length > 0,
   };
+}
+
+/** The newest one too, for those who were erased after the snapshot. */
+async function readLedgers({ snapshot, newest }: Fetched, key: Uint8Array | null): Promise<LedgerText[]> {
+  const trees = snapshot.commit === newest.commit ? [snapshot] : [snapshot, newest];
+  const ledgers = await Promise.all(trees.map((tree) => readLedger(tree, key)));
+  return ledgers.filter((ledger) => ledger !== null);
 }
 
 /** What erasing and migrating may need on top of the database itself. */
@@ -77,26 +93,17 @@ function assertRoom(folder: string, bytes: number): void {
   const [has, needs] = [free, needed].map((count) => Math.ceil(count / 1024 / 1024));
   throw new BackupError(
     'failed',
-    `The disk is too small: the snapshot needs ${needs} MiB, ${has} MiB are free.`,
+    `The disk is too small: the snapshot needs ${needs} MiB more, ${has} MiB are free. Nothing was changed.`,
   );
 }
 
-function assertSound(path: string, { commit }: Tree): void {
-  using database = new Database(path, { readonly: true });
-  const verdict = firstValue(database, 'PRAGMA integrity_check(1)');
-  if (verdict !== 'ok')
-    throw new BackupError('failed', `The snapshot ${commit} is damaged: ${verdict}. Restore another one.`);
-}
-
-function countRows(path: string): { accounts: number; messages: number } {
-  using database = new Database(path, { readonly: true });
-  const [accounts, messages] = ['accounts', 'messages'].map((table) =>
-    Number(firstValue(database, `SELECT COUNT(*) FROM ${table}`)),
-  );
-  return { accounts: accounts ?? 0, messages: messages ?? 0 };
-}
-
-function firstValue(database: Database, sql: string): unknown {
-  using statement = database.prepare(sql);
-  return statement.values()[0]?.[0];
+/** @throws BackupError when the file is damaged, or does not hold what was noted of it */
+function checkContents(path: string, commit: string, expected: Contents | null): Contents {
+  const damage = findDamage(path);
+  if (damage !== null)
+    throw new BackupError('failed', `The snapshot ${commit} is damaged: ${damage}. Restore another one.`);
+  const found = readContents(path);
+  if (expected === null || Bun.deepEquals(found, expected)) return found;
+  const [has, noted] = [found, expected].map((contents) => JSON.stringify(contents));
+  throw new BackupError('failed', `The snapshot ${commit} holds ${has}, its manifest says ${noted}.`);
 }

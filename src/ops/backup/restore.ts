@@ -96,7 +96,14 @@ async function restoreInto(
     const staged = join(work, 'installation');
     mkdirSync(staged, { mode: 0o700 });
     const ownLedger = ownLedgerOf(target.dataDir);
-    const rebuilt = await rebuild(fetched, { folder: staged, ownLedger, store, endSessions, onStep: step });
+    const rebuilt = await rebuild(fetched, {
+      folder: staged,
+      key: null,
+      ownLedger,
+      store,
+      endSessions,
+      onStep: step,
+    });
     signal?.throwIfAborted();
     step('swap', 0, rebuilt.bytes);
     closeOld(join(folder, 'chat.db'));

@@ -1,30 +1,43 @@
-// Backups on behalf of the server: each in a child process, by schedule or on request, one at a time.
+// Backups and drills on behalf of the server: each in a child process, by schedule or on request, one of a kind at a time.
 import { setPriority } from 'node:os';
 import { z } from 'zod';
 import type { Log } from '../../log.ts';
-import type { BackupLine, BackupReport } from './backup.ts';
+import type { BackupReport } from './backup.ts';
+import type { DrillReport } from './drill.ts';
 import { BackupError } from './error.ts';
 import { scrub } from './git.ts';
 
-export interface BackupRunner {
+export interface Runner<Report> {
   /**
-   * Makes one backup and waits for it.
+   * Makes one run and waits for it.
    * @throws BackupError `running` at once when one is under way, `failed` otherwise
    */
-  run(): Promise<BackupReport>;
+  run(): Promise<Report>;
   /** The last finished run with its time (ms since the epoch) and either its report or its problem; null before. */
-  readonly last: FinishedRun | null;
-  /** Ends the schedule and a backup under way; the next one cleans up after it. */
+  readonly last: FinishedRun<Report> | null;
+  /** Ends the schedule and a run under way; the next one cleans up after it. */
   stop(): void;
 }
 
-export interface FinishedRun {
+export type BackupRunner = Runner<BackupReport>;
+
+export interface FinishedRun<Report> {
   at: number;
-  report?: BackupReport;
+  report?: Report;
   problem?: string;
 }
 
-export interface BackupRunnerOptions {
+export type RunnerNote = 'backup' | 'backup_failed' | 'drill' | 'drill_failed';
+
+/** What is run. */
+interface Job<Report> {
+  readonly name: 'backup' | 'drill';
+  /** The command that does it; `--json` is added. */
+  readonly words: readonly string[];
+  readonly report: z.ZodType<Report>;
+}
+
+export interface RunnerOptions {
   /** The program's own command line without arguments, as [process.execPath, 'src/index.ts']. */
   command: readonly string[];
   /** Added to the environment of the child: DATA_DIR, BACKUP_REPO, BACKUP_BRANCH. */
@@ -34,43 +47,71 @@ export interface BackupRunnerOptions {
   log: Log;
   clock?: () => number;
   /** Told of every failure, and of the first success after one. Not of each: a note changes what is backed up. */
-  note?: (kind: 'backup' | 'backup_failed', detail: string) => void;
+  note?: (kind: RunnerNote, detail: string) => void;
 }
 
-const lineSchema = z.discriminatedUnion('ok', [
-  z.object({
-    ok: z.literal(true),
+const backupJob: Job<BackupReport> = {
+  name: 'backup',
+  words: ['backup'],
+  report: z.object({
     outcome: z.enum(['pushed', 'unchanged']),
     commit: z.string(),
     bytes: z.number(),
     durationMs: z.number(),
   }),
-  z.object({ ok: z.literal(false), kind: z.enum(['running', 'failed']), message: z.string() }),
-]);
+};
+
+/** What a drill's success is told with; the command prints more. */
+type DrilledSnapshot = Pick<DrillReport, 'commit' | 'takenAtMs' | 'bytes' | 'messages' | 'durationMs'>;
+
+const drillJob: Job<DrilledSnapshot> = {
+  name: 'drill',
+  words: ['restore', '--drill'],
+  report: z.object({
+    commit: z.string(),
+    takenAtMs: z.number(),
+    bytes: z.number(),
+    messages: z.number(),
+    durationMs: z.number(),
+  }),
+};
+
+const failureSchema = z.object({ kind: z.enum(['running', 'failed']), message: z.string() });
 
 /** How long a child that was told to stop may take before it is killed. */
 const stopGraceMs = 1000;
 
 /** Starts the schedule, if any. */
-export function createBackupRunner(options: BackupRunnerOptions): BackupRunner {
-  const { command, env, schedule, log, clock = Date.now, note = () => undefined } = options;
+export const createBackupRunner = (options: RunnerOptions): BackupRunner => createRunner(backupJob, options);
+/** Starts the schedule, if any. */
+export const createDrillRunner = (options: RunnerOptions): Runner<DrilledSnapshot> =>
+  createRunner(drillJob, options);
+
+function createRunner<Report extends { commit: string }>(
+  job: Job<Report>,
+  options: RunnerOptions,
+): Runner<Report> {
+  const { schedule, log, clock = Date.now, note = () => undefined } = options;
+  const { name } = job;
   let child: Bun.ReadableSubprocess | null = null;
-  let last: FinishedRun | null = null;
+  let last: FinishedRun<Report> | null = null;
   let stopped = false;
 
-  const run = async (): Promise<BackupReport> => {
+  const run = async (): Promise<Report> => {
     if (stopped) throw new BackupError('failed', 'The server is stopping.');
-    if (child) throw new BackupError('running', 'A backup is running already. Try again when it is done.');
+    if (child) throw new BackupError('running', `A ${name} is running already. Try again when it is done.`);
     try {
-      child = startChild(command, env, log);
-      const report = await readReport(child);
-      if (last?.problem !== undefined) note('backup', `commit ${report.commit}`);
+      child = startChild(job.words, options);
+      const report = await readReport(child, job);
+      if (last?.problem !== undefined) note(name, `commit ${report.commit}`);
       last = { at: clock(), report };
       return report;
     } catch (error) {
-      const problem = stopped ? new BackupError('failed', 'The server is stopping.') : asBackupError(error);
+      const problem = stopped
+        ? new BackupError('failed', 'The server is stopping.')
+        : asBackupError(error, name);
       if (problem.kind === 'failed') {
-        if (!stopped) note('backup_failed', problem.message);
+        if (!stopped) note(`${name}_failed`, problem.message);
         last = { at: clock(), problem: problem.message };
       }
       throw problem;
@@ -79,7 +120,7 @@ export function createBackupRunner(options: BackupRunnerOptions): BackupRunner {
     }
   };
 
-  const job = schedule === 'off' ? null : Bun.cron(schedule, () => runAndLog(run, log)).unref();
+  const timer = schedule === 'off' ? null : Bun.cron(schedule, () => runAndLog(name, run, log)).unref();
   return {
     run,
     get last() {
@@ -87,29 +128,25 @@ export function createBackupRunner(options: BackupRunnerOptions): BackupRunner {
     },
     stop: () => {
       stopped = true;
-      job?.stop();
+      timer?.stop();
       if (child) stopChild(child);
     },
   };
 }
 
 /** What the schedule does: never rejects, because nobody would catch it. */
-async function runAndLog(run: () => Promise<BackupReport>, log: Log): Promise<void> {
+async function runAndLog(name: string, run: () => Promise<object>, log: Log): Promise<void> {
   try {
-    log.info('backup done', { ...(await run()) });
+    log.info(`${name} done`, { ...(await run()) });
   } catch (error) {
-    const { kind, message } = asBackupError(error);
-    if (kind === 'running') log.warn('backup skipped', { reason: message });
-    else log.error('backup failed', { reason: message });
+    const { kind, message } = asBackupError(error, name);
+    if (kind === 'running') log.warn(`${name} skipped`, { reason: message });
+    else log.error(`${name} failed`, { reason: message });
   }
 }
 
-function startChild(
-  command: readonly string[],
-  env: Record<string, string>,
-  log: Log,
-): Bun.ReadableSubprocess {
-  const child = Bun.spawn([...command, 'backup', '--json'], {
+function startChild(words: readonly string[], { command, env, log }: RunnerOptions): Bun.ReadableSubprocess {
+  const child = Bun.spawn([...command, ...words, '--json'], {
     env: { ...process.env, ...env },
     stdin: 'ignore',
     stdout: 'pipe',
@@ -118,41 +155,39 @@ function startChild(
   try {
     setPriority(child.pid, 10); // answering people goes before copying and compressing
   } catch (error) {
-    log.debug('backup runs at full priority', { reason: String(error) });
+    log.debug('a child runs at full priority', { words: words.join(' '), reason: String(error) });
   }
   return child;
 }
 
 /** Turns what the child prints into the report. @throws BackupError */
-async function readReport(child: Bun.ReadableSubprocess): Promise<BackupReport> {
+async function readReport<Report>(child: Bun.ReadableSubprocess, job: Job<Report>): Promise<Report> {
   const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  const line = parseLine(stdout);
-  if (!line) {
-    const end = child.signalCode
-      ? `was killed by ${child.signalCode}`
-      : `ended with status ${child.exitCode}`;
-    const words = scrub(stderr.trim().slice(-300));
-    throw new BackupError(
-      'failed',
-      `The backup process ${end} without a report${words ? `: ${words}` : '.'}`,
-    );
-  }
-  if (!line.ok) throw new BackupError(line.kind, line.message);
-  const { ok: _, ...report } = line;
-  return report;
+  const line = parseLine(stdout, job);
+  if (line instanceof BackupError) throw line;
+  if (line) return line;
+  const end = child.signalCode ? `was killed by ${child.signalCode}` : `ended with status ${child.exitCode}`;
+  const words = scrub(stderr.trim().slice(-300));
+  throw new BackupError(
+    'failed',
+    `The ${job.name} process ${end} without a report${words ? `: ${words}` : '.'}`,
+  );
 }
 
-function parseLine(stdout: string): BackupLine | null {
+function parseLine<Report>(stdout: string, job: Job<Report>): Report | BackupError | null {
   try {
-    return lineSchema.parse(JSON.parse(stdout.trim().split('\n').at(-1) ?? ''));
+    const line = JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+    if (line.ok === true) return job.report.parse(line);
+    const { kind, message } = failureSchema.parse(line);
+    return new BackupError(kind, message);
   } catch {
     return null; // not the line we know: the caller reports how the child ended instead
   }
 }
 
-function asBackupError(error: unknown): BackupError {
+function asBackupError(error: unknown, name: string): BackupError {
   if (error instanceof BackupError) return error;
-  return new BackupError('failed', `The backup process could not be started: ${scrub(String(error))}`);
+  return new BackupError('failed', `The ${name} process could not be started: ${scrub(String(error))}`);
 }
 
 /** SIGTERM lets it take its git along; while it copies the database it hears nothing, and is killed. */
