@@ -25,12 +25,14 @@ import {
   sendHeaders,
 } from './http/middleware.ts';
 import type { Limiter } from './infra/limiter.ts';
+import type { CountLimit } from './infra/metrics.ts';
 import type { Log } from './log.ts';
 import { mountMessages } from './messages/routes.ts';
 import type { MessageService } from './messages/service.ts';
 import { type AdminRoutesDeps, mountAdmin } from './ops/admin/routes.ts';
 import type { Health } from './ops/health/health.ts';
 import { mountHealth } from './ops/health/routes.ts';
+import { type MetricsRoutesDeps, mountMetrics } from './ops/metrics/routes.ts';
 import { mountOps, type OpsDeps } from './ops/routes.ts';
 import { endpoints } from './protocol/http.ts';
 
@@ -44,11 +46,13 @@ export interface AppDeps {
   readonly chats: ChatService;
   readonly messages: MessageService;
   readonly health: Health;
+  readonly metrics: MetricsRoutesDeps;
   readonly ops: OpsDeps;
   readonly admin: AdminRoutesDeps;
   readonly limiter: Limiter;
   /** Requests under way at once may be this many times what http/middleware.ts says. */
   readonly width: number;
+  readonly limited: CountLimit;
   readonly headers: SafetyHeaders;
   readonly corsOrigins: '*' | readonly string[];
   readonly log: Log;
@@ -60,7 +64,12 @@ export function createApp(deps: AppDeps): Hono<Env> {
   app.notFound(notFound(Object.values(endpoints), deps.log));
   app.use(sendHeaders(deps.headers), allowOrigins(deps.corsOrigins), limitHead);
   mountHealth(app, { health: deps.health, guard: deps.admin.guard }); // before the limits, which do not hold for it
-  app.use(limitRequests(deps.limiter), limitConcurrency(deps.width), refuseEncodings, limitBody);
+  app.use(
+    limitRequests(deps.limiter),
+    limitConcurrency(deps.width, deps.limited),
+    refuseEncodings,
+    limitBody,
+  );
 
   const authenticate = deps.sessions.authenticate.bind(deps.sessions);
   mountAccounts(app, authenticate, deps);
@@ -69,6 +78,7 @@ export function createApp(deps: AppDeps): Hono<Env> {
   mountChats(app, authenticate, deps.chats);
   mountMessages(app, authenticate, deps.messages);
   mountOps(app, deps.ops);
+  mountMetrics(app, deps.metrics);
   mountAdmin(app, deps.admin);
   return app;
 }

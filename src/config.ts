@@ -104,6 +104,11 @@ export const variables = {
     meaning:
       'opens the backup and admin endpoints; unset: made at first start and kept in `DATA_DIR/admin.key`',
   },
+  METRICS_KEY: {
+    schema: z.string().min(16, 'expected at least 16 characters'),
+    default: undefined,
+    meaning: 'opens `/metrics` and nothing else, for Prometheus; unset: only the admin key does',
+  },
   BACKUP_REPO: {
     schema: z.string().regex(/^[^-]/, 'expected a path, ssh or https address of a git repository'),
     default: undefined,
@@ -167,6 +172,14 @@ export const variables = {
     meaning:
       '`off` makes request, resend, message and per-address socket limits too wide to be met, for trials only',
   },
+  SLOW_QUERY_MS: {
+    schema: z.coerce
+      .number('expected a number of ms')
+      .int('expected a whole number of ms')
+      .min(0, 'expected 0 or more ms'),
+    default: '100',
+    meaning: 'calls of the store that take so many ms are logged as slow; 0 logs none',
+  },
   DISK_LOW_BYTES: {
     schema: bytes,
     default: '536870912',
@@ -207,7 +220,7 @@ export class ConfigError extends Error {
   }
 }
 
-const secretVariables = new Set<string>(['SMTP_URL', 'ADMIN_KEY', 'BACKUP_REPO']);
+const secretVariables = new Set<string>(['SMTP_URL', 'ADMIN_KEY', 'METRICS_KEY', 'BACKUP_REPO']);
 
 /**
  * Reads the configuration from environment variables; an empty value counts as unset.

@@ -8,7 +8,7 @@ import { OwnData } from './accounts/own-data.ts';
 import { ProfileService } from './accounts/profile.ts';
 import { PasswordRecovery } from './accounts/recovery.ts';
 import { SecondFactors } from './accounts/second-factor.ts';
-import { newInstallationKey } from './accounts/secrets.ts';
+import { hashesWaiting, newInstallationKey } from './accounts/secrets.ts';
 import { AccountService } from './accounts/service.ts';
 import { Sessions } from './accounts/sessions.ts';
 import { createApp } from './app.ts';
@@ -28,6 +28,7 @@ import { createGuesses } from './infra/guesses.ts';
 import { readOrMakeKey } from './infra/keyfile.ts';
 import { createLimiter, wide } from './infra/limiter.ts';
 import { createMailer } from './infra/mailer.ts';
+import { createMetrics, type Metrics } from './infra/metrics.ts';
 import { canonicalAddress, networkOf } from './infra/network.ts';
 import { createTurns } from './infra/turns.ts';
 import type { Log } from './log.ts';
@@ -38,6 +39,8 @@ import { createBackupRunner, createDrillRunner, type RunnerNote } from './ops/ba
 import { finishRestore } from './ops/backup/swap.ts';
 import { watchForeignWrites } from './ops/foreign-writes.ts';
 import { createHealth } from './ops/health/health.ts';
+import { addGauges } from './ops/metrics/gauges.ts';
+import { watchAppends, watchEventLoop, watchLogins, watchStore } from './ops/metrics/watch.ts';
 import type { AdminStore } from './store/admin-store.ts';
 import { acquireLock } from './store/lock.ts';
 import { openStore } from './store/open.ts';
@@ -90,25 +93,31 @@ export async function startServer({
   const finished = finishRestore(config.DATA_DIR);
   if (finished) log.warn('a restore that was interrupted is finished now', { before: finished.aside });
   const bus = createBus<StoreEvent>(log);
+  const metrics = createMetrics();
   const store = await openStore({
     path: join(config.DATA_DIR, 'chat.db'),
     defaultGroup: { groupId: config.DEFAULT_GROUP_ID, name: config.DEFAULT_GROUP_NAME },
     emit: bus.emit,
     clock,
     upgraded: (upgrade) => log.info('the database was upgraded', { ...upgrade }),
+    watch: watchStore(metrics.counts, config.SLOW_QUERY_MS, log),
   }).catch((error: unknown) => {
     lock[Symbol.dispose]();
     throw error;
   });
   const headers = safetyHeaders(config.CORS_ORIGINS, config.HSTS_SECONDS);
   const { app, gateway, sessions, mailer, backups, drills, health } = assemble(
-    { config, log, command, clock, headers },
+    { config, log, command, clock, headers, metrics },
     store,
     bus,
   );
 
-  const logRequest = createRequestLog({ trusted: config.TRUST_PROXY, log, answered: () => undefined });
   const requestTurn = createTurns(requestsPerTurn);
+  const logRequest = createRequestLog({
+    trusted: config.TRUST_PROXY,
+    log,
+    answered: metrics.counts.answered,
+  });
   const server: Server<Connection> = Bun.serve({
     port: config.PORT,
     hostname: config.HOST,
@@ -138,6 +147,7 @@ export async function startServer({
     error: (error) => refuse(error, { log, safety: headers, requestId: crypto.randomUUID() }),
   });
   gateway.use(server);
+  const stopLoopWatch = watchEventLoop(metrics);
   const stopWatch = watchForeignWrites({ store, announced: () => gateway.announced(), emit: bus.emit, log });
   const housekeeping = setInterval(() => {
     store
@@ -152,6 +162,7 @@ export async function startServer({
       health.stop();
       clearInterval(housekeeping);
       stopWatch();
+      stopLoopWatch();
       backups?.stop();
       drills?.stop();
       const answered = server.stop();
@@ -167,15 +178,24 @@ export async function startServer({
 
 /** Makes the parts and hands each what it uses. */
 function assemble(
-  { config, log, command, clock, headers }: Required<ServerOptions> & { headers: SafetyHeaders },
+  {
+    config,
+    log,
+    command,
+    clock,
+    headers,
+    metrics,
+  }: Required<ServerOptions> & { headers: SafetyHeaders; metrics: Metrics },
   store: Store & AdminStore & OwnDataStore,
   bus: Bus<StoreEvent>,
 ) {
   const inData = (name: string) => join(config.DATA_DIR, name);
   const width = config.RATE_LIMITS ? 1 : wide;
-  const limiter = createLimiter(width);
+  const { counts } = metrics;
+  const { limited } = counts;
+  const limiter = createLimiter(width, limited);
   const serverSecret = readOrMakeKey(inData('server.secret'), newInstallationKey);
-  const note = createNote(store, clock, log);
+  const note = watchLogins(createNote(store, clock, log), counts);
   const sessions = new Sessions({ store, serverSecret, note, clock, log });
   const mailer = createMailer({
     smtpUrl: config.SMTP_URL,
@@ -186,7 +206,7 @@ function assemble(
   });
   const sender = { serviceName: config.DEFAULT_GROUP_NAME };
   // Not widened with the limits: nobody needs more wrong codes, whatever is tried out with the limits off.
-  const factorGuesses = createGuesses('secondFactor');
+  const factorGuesses = createGuesses('secondFactor', 1, limited);
   const secondFactors = new SecondFactors({ store, limiter, guesses: factorGuesses, sender, note, clock });
   const accountDeps = {
     store,
@@ -195,7 +215,7 @@ function assemble(
     secondFactors,
     mailer,
     limiter,
-    loginGuesses: createGuesses('login', width),
+    loginGuesses: createGuesses('login', width, limited),
     sender,
     note,
     clock,
@@ -203,7 +223,7 @@ function assemble(
     registration: { mode: config.REGISTRATION, allowedDomains: config.ALLOWED_EMAIL_DOMAINS ?? null },
   };
   const chats = new ChatService({ store, note, limiter, clock });
-  const messages = new MessageService(store, note, clock);
+  const messages = new MessageService(watchAppends(store, counts), note, clock);
   const children = config.BACKUP_REPO
     ? {
         command,
@@ -220,7 +240,8 @@ function assemble(
   const backups = children && createBackupRunner({ ...children, schedule: config.BACKUP_SCHEDULE });
   const drills = children && createDrillRunner({ ...children, schedule: config.DRILL_SCHEDULE });
   const adminKey = config.ADMIN_KEY ?? readOrMakeKey(inData('admin.key'), newInstallationKey);
-  const guard = createAdminGuard({ adminKey, limiter, audit: note });
+  const guard = createAdminGuard({ keys: [adminKey], limiter, audit: note });
+  const keys = config.METRICS_KEY ? [adminKey, config.METRICS_KEY] : [adminKey];
   const health = createHealth({
     dataDir: config.DATA_DIR,
     lowDiskBytes: config.DISK_LOW_BYTES,
@@ -232,14 +253,16 @@ function assemble(
     secondFactors,
     ownData: new OwnData(accountDeps),
     sessions,
-    recovery: new PasswordRecovery({ ...accountDeps, resetGuesses: createGuesses('reset', width) }),
+    recovery: new PasswordRecovery({ ...accountDeps, resetGuesses: createGuesses('reset', width, limited) }),
     chats,
     messages,
     health,
+    metrics: { metrics, guard: createAdminGuard({ keys, limiter, audit: note }) },
     ops: { guard, version, startedAt: clock(), clock, backups },
     admin: { guard, service: new AdminService({ store, audit: note, clock }), store },
     limiter,
     width,
+    limited,
     headers,
     corsOrigins: config.CORS_ORIGINS,
     log,
@@ -254,8 +277,17 @@ function assemble(
     limiter,
     width,
     origins: { allowed: config.CORS_ORIGINS, publicHostname: config.PUBLIC_URL?.hostname ?? null },
+    counts,
     clock,
     log,
+  });
+  addGauges(metrics, {
+    dataDir: config.DATA_DIR,
+    version,
+    clock,
+    sockets: () => gateway.figures(),
+    messagesWaiting: () => messages.unsettled,
+    hashesWaiting,
   });
   return { app, gateway, sessions, mailer, backups, drills, health };
 }

@@ -14,9 +14,14 @@ const argon2 = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 /** Hashing is dear on purpose: one core is left to messages, who come at once wait, and when too many wait are refused. */
 const hashing = createGate(Math.max(1, availableParallelism() - 1), 100);
 
+/** How many passwords and codes wait to be hashed. */
+export function hashesWaiting(): number {
+  return hashing.waiting;
+}
+
 /** @throws AppError `rate_limited` when too many wait to be hashed */
 export function hashPassword(password: string): Promise<string> {
-  return hashing(() => hash(password, argon2));
+  return hashing.pass(() => hash(password, argon2));
 }
 
 /**
@@ -24,9 +29,9 @@ export function hashPassword(password: string): Promise<string> {
  * @throws AppError `rate_limited` when too many wait to be hashed
  */
 export async function verifyPassword(passwordHash: string | null, password: string): Promise<boolean> {
-  decoy ??= hashing(() => hash(randomText(32), argon2));
+  decoy ??= hashing.pass(() => hash(randomText(32), argon2));
   const against = passwordHash ?? (await decoy);
-  const right = await hashing(() => verify(against, password));
+  const right = await hashing.pass(() => verify(against, password));
   return right && passwordHash !== null;
 }
 let decoy: Promise<string> | undefined;
@@ -79,7 +84,7 @@ export function newRecoveryCode(): string {
  */
 export async function hashCode(code: string, whose: string): Promise<string> {
   const salt = createHash('sha256').update(whose).digest();
-  const raw = await hashing(() => hashRaw(code, { ...argon2, salt }));
+  const raw = await hashing.pass(() => hashRaw(code, { ...argon2, salt }));
   return raw.toString('base64url');
 }
 

@@ -1,6 +1,7 @@
 // Which sockets are let in: allowed origins, a bounded number of them, the longest silent unannounced closed first.
 import { isIP } from 'node:net';
 import { AppError, closeCodes } from '../errors.ts';
+import type { CountLimit } from '../infra/metrics.ts';
 import { limits } from '../protocol/entities.ts';
 import type { Origin, Socket } from './connection.ts';
 import { socketLimits } from './limits.ts';
@@ -58,6 +59,7 @@ export class Admission {
   constructor(
     private readonly width: number,
     private readonly clock: () => number,
+    private readonly limited: CountLimit,
   ) {}
 
   /**
@@ -67,7 +69,7 @@ export class Admission {
   check(address: string): Origin {
     const { perAddress, unannouncedPerAddress } = socketLimits;
     const origin = this.#origins.get(address) ?? { address, open: 0, unannounced: 0 };
-    if (origin.open >= perAddress * this.width) throw full('from this address');
+    if (origin.open >= perAddress * this.width) throw this.#full('from this address');
     if (origin.unannounced >= unannouncedPerAddress * this.width) {
       const waiting = [...this.#unannounced].find(({ data }) => data.origin === origin);
       this.#crowdOut(waiting, 'from this address');
@@ -112,14 +114,15 @@ export class Admission {
 
   #crowdOut(longestSilent: Socket | undefined, where: string): void {
     if (!longestSilent || this.clock() - longestSilent.data.lastHeardAt < socketLimits.silentMs)
-      throw full(where);
+      throw this.#full(where);
     this.announced(longestSilent);
     longestSilent.close(closeCodes.crowdedOut, 'Crowded out by newer connections.');
   }
-}
 
-function full(where: string): AppError {
-  return new AppError('rate_limited', `Too many connections ${where}. Try again later.`, {
-    retryAfterMs: 30_000,
-  });
+  #full(where: string): AppError {
+    this.limited('sockets');
+    return new AppError('rate_limited', `Too many connections ${where}. Try again later.`, {
+      retryAfterMs: 30_000,
+    });
+  }
 }

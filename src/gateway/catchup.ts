@@ -44,6 +44,11 @@ export class CatchUp {
 
   constructor(private readonly messages: MessageService) {}
 
+  /** How many wait for their turn. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** Notes that sockets are told of a change: what is being read is then read again before it is used. */
   told(): void {
     this.#told += 1;

@@ -72,6 +72,11 @@ export function isClientEvent(event: string): event is ClientEvent {
   return Object.hasOwn(clientEvents, event);
 }
 
+/** Whether an event sends a message. */
+export function isSend(event: string): boolean {
+  return event === 'send_message' || event === 'send_message_new_chat';
+}
+
 export function notAnnounced(): AppError {
   return new AppError(
     'unauthenticated',

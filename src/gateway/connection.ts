@@ -31,3 +31,8 @@ export interface Connection {
 }
 
 export type Socket = ServerWebSocket<Connection>;
+
+/** What is kept of a socket that opens at `now`, ms since the epoch. */
+export function newConnection(origin: Origin, clientId: string, now: number): Connection {
+  return { origin, clientId, actor: null, ends: null, lastHeardAt: now, backlog: null, strikes: 0, ran: 0 };
+}

@@ -18,6 +18,7 @@ export class Fanout {
   constructor(
     private readonly presence: Presence,
     private readonly replies: Replies,
+    private readonly delivered: (sockets: number) => void,
   ) {}
 
   /** The server whose sockets are told; known only once it listens. */
@@ -28,13 +29,13 @@ export class Fanout {
   /** Pushes a message, of which `fields` is the JSON, to every device of every member but the one it came from. */
   message({ ref, message, created }: Sent, fields: string, from: Device | null): void {
     if (ref.kind === 'group') {
-      this.#publish(chatTopic(ref.groupId), messageFrame(ref.groupId, fields), from);
+      this.delivered(this.#publish(chatTopic(ref.groupId), messageFrame(ref.groupId, fields), from));
       return;
     }
     const { senderUid } = message;
     if (created) this.#directCreated(created, from);
     for (const [viewer, groupId] of directViews(senderUid, ref.otherUid))
-      this.#tell(viewer, messageFrame(groupId, fields), from);
+      this.delivered(this.#tell(viewer, messageFrame(groupId, fields), from));
   }
 
   /** What the store's other events mean to sockets: topics follow in this turn, before anything else is published. */
@@ -108,23 +109,28 @@ export class Fanout {
   /**
    * Pushes what is one person's to his other devices. Not by a topic of each account: that would cost every idle socket
    * 0.4 KiB, and publishing to one socket is no cheaper than sending.
+   * @returns to how many
    */
-  #tell(uid: number, frame: string, from: Device | null): void {
+  #tell(uid: number, frame: string, from: Device | null): number {
     const except = this.presence.holderOf(from);
-    for (const holder of this.presence.holders(uid)) if (holder !== except) this.replies.add(holder, frame);
+    const told = this.presence.holders(uid).filter((holder) => holder !== except);
+    for (const holder of told) this.replies.add(holder, frame);
+    return told.length;
   }
 
   /**
    * Publishing from the holder of the sending device leaves that device out: its sending socket has a reply of its own,
    * and its other sockets count as the same one.
+   * @returns to how many it was published
    */
-  #publish(topic: string, frame: string, from: Device | null): void {
+  #publish(topic: string, frame: string, from: Device | null): number {
     this.replies.flush(); // a sender is told first, and everybody in the order of the log
     this.#published += frame.length;
     if (this.#published > socketLimits.publishedBetweenLooks) this.#closeSlowReaders();
     const holder = this.presence.holderOf(from);
     if (holder) holder.publish(topic, frame);
     else this.#server?.publish(topic, frame, false);
+    return Math.max(0, (this.#server?.subscriberCount(topic) ?? 0) - (holder ? 1 : 0));
   }
 }
 

@@ -1,5 +1,6 @@
 // Frames: what one asks, and the parts of its answer that are made by hand.
 import { AppError } from '../errors.ts';
+import { wireTime } from '../protocol/entities.ts';
 import { readJson } from '../protocol/json.ts';
 import { envelope } from '../protocol/socket.ts';
 
@@ -30,4 +31,21 @@ export function invalidFields(
 ): AppError {
   const message = `${String(issue?.path[0] ?? 'data')} ${issue?.message ?? 'is not valid'}.`;
   return new AppError(status === 401 ? 'unauthenticated' : 'invalid', message);
+}
+
+/** The data of a frame that refuses. @param now ms since the epoch */
+export function refusalOf({ event, data }: Question, error: AppError, now: number): Record<string, unknown> {
+  const refusal = { status_code: error.status, message: error.message };
+  if (event !== 'send_message') return refusal;
+  const { GROUP_ID: groupId } = data;
+  // The client in use shows this in the open chat; otherwise the person would never know.
+  const notice = {
+    SENDER_ID: 0,
+    SENDER_NAME: 'Server',
+    GROUP_ID: typeof groupId === 'number' || typeof groupId === 'string' ? groupId : '',
+    MESSAGE: `Not sent. ${error.message}`,
+    MESSAGE_ID: 0,
+    TIME_STAMP: wireTime(now),
+  };
+  return { ...refusal, content: notice };
 }

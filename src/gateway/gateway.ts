@@ -4,10 +4,11 @@ import type { Actor, Credentials } from '../actor.ts';
 import { AppError, closeCodes, tooFast } from '../errors.ts';
 import type { Bus } from '../infra/bus.ts';
 import type { Limiter } from '../infra/limiter.ts';
+import type { GatewayCounts } from '../infra/metrics.ts';
 import { createTurns } from '../infra/turns.ts';
 import type { Log } from '../log.ts';
 import type { MessageService } from '../messages/service.ts';
-import { type ChatView, chatIdFor, chatsOnWire, messageFields, wireTime } from '../protocol/entities.ts';
+import { type ChatView, chatIdFor, chatsOnWire, messageFields } from '../protocol/entities.ts';
 import {
   type AnnounceRequest,
   clientEvents,
@@ -18,10 +19,18 @@ import {
 import type { StoreEvent } from '../store/store.ts';
 import { Admission, isAllowedOrigin, type OriginRules, readClientId } from './admission.ts';
 import { CatchUp, endsOfText, endsToText, type Positions, readCursors } from './catchup.ts';
-import { commands, type Handlers, isClientEvent, notAnnounced, type Reply } from './commands.ts';
-import type { Connection, Socket } from './connection.ts';
+import { commands, type Handlers, isClientEvent, isSend, notAnnounced, type Reply } from './commands.ts';
+import { type Connection, newConnection, type Socket } from './connection.ts';
 import { Fanout } from './fanout.ts';
-import { acknowledgement, invalidFields, type Question, readQuestion, unreadable } from './frames.ts';
+import { figuresOf, type GatewayFigures } from './figures.ts';
+import {
+  acknowledgement,
+  invalidFields,
+  type Question,
+  readQuestion,
+  refusalOf,
+  unreadable,
+} from './frames.ts';
 import { backlogLimit, floodUpgrades, frameTurns, goodbyeMs, socketLimits, strikeLimit } from './limits.ts';
 import { deviceOf, Presence } from './presence.ts';
 import { Rates } from './rates.ts';
@@ -38,6 +47,7 @@ export interface GatewayDeps {
   /** Rates and sockets per address may be this many times what gateway/rates.ts and limits.ts say. */
   readonly width: number;
   readonly origins: OriginRules;
+  readonly counts: GatewayCounts;
   readonly clock: () => number;
   readonly log: Log;
 }
@@ -48,7 +58,7 @@ const tooManyFrames = tooFast(1000);
 export class Gateway implements Handlers {
   readonly #presence = new Presence();
   readonly #replies = new Replies();
-  readonly #fanout = new Fanout(this.#presence, this.#replies);
+  readonly #fanout: Fanout;
   readonly #admission: Admission;
   readonly #catchUp: CatchUp;
   readonly #rates: Rates;
@@ -59,9 +69,11 @@ export class Gateway implements Handlers {
   #stopping = false;
 
   constructor(private readonly deps: GatewayDeps) {
-    this.#admission = new Admission(deps.width, deps.clock);
+    const { delivered, limited } = deps.counts;
+    this.#fanout = new Fanout(this.#presence, this.#replies, delivered);
+    this.#admission = new Admission(deps.width, deps.clock, limited);
     this.#catchUp = new CatchUp(deps.messages);
-    this.#rates = new Rates(deps.clock, deps.width);
+    this.#rates = new Rates(deps.clock, deps.width, limited);
     deps.bus.subscribe((event) => {
       this.#catchUp.told();
       this.#fanout.storeEvent(event);
@@ -107,16 +119,7 @@ export class Gateway implements Handlers {
     }
     await this.deps.limiter.consume('upgradeByAddress', network);
     const origin = this.#admission.check(network);
-    const data = {
-      origin,
-      clientId,
-      actor: null,
-      ends: null,
-      lastHeardAt: this.deps.clock(),
-      backlog: null,
-      strikes: 0,
-      ran: 0,
-    };
+    const data = newConnection(origin, clientId, this.deps.clock());
     if (!server.upgrade(request, { data }))
       throw new AppError('invalid', 'This is not a WebSocket handshake.');
     return undefined;
@@ -200,6 +203,7 @@ export class Gateway implements Handlers {
     const dueAt = this.#rates.spend('message', actor.uid);
     const { GROUP_ID: groupId, MESSAGE: text, CLIENT_MESSAGE_ID: clientMessageId = null } = request;
     const from = deviceOf(socket);
+    const takenAt = performance.now();
     let fields = ''; // the JSON of the message, made once for the sender and everybody else
     this.deps.messages.send(
       actor,
@@ -209,6 +213,7 @@ export class Gateway implements Handlers {
           if (result instanceof Error) return reply(result);
           fields = messageFields(result.message);
           reply(acknowledgement(groupId, fields, result.duplicate));
+          this.deps.counts.acknowledged(performance.now() - takenAt);
         },
         publish: (sent) => {
           this.#catchUp.told();
@@ -253,6 +258,10 @@ export class Gateway implements Handlers {
     const mark = await this.deps.markRead(actor, String(groupId), MESSAGE_ID);
     reply({ GROUP_ID: groupId, MESSAGE_ID: mark });
     this.#fanout.readMark(actor.uid, String(groupId), mark, deviceOf(socket));
+  }
+
+  figures(): GatewayFigures {
+    return figuresOf({ presence: this.#presence, admission: this.#admission, catchUp: this.#catchUp });
   }
 
   /** Whom the sockets are announced as. */
@@ -365,22 +374,12 @@ export class Gateway implements Handlers {
     return JSON.stringify({ status_code: 200, ...outcome });
   }
 
-  #refusal({ event, data }: Question, error: Error): Record<string, unknown> {
+  #refusal(question: Question, error: Error): Record<string, unknown> {
+    const { counts, log, clock } = this.deps;
     const known = error instanceof AppError ? error : new AppError('internal', 'Something went wrong here.');
-    if (known.status >= 500) this.deps.log.error('a frame could not be served', { frame: event, error });
-    const refusal = { status_code: known.status, message: known.message };
-    if (event !== 'send_message') return refusal;
-    const { GROUP_ID: groupId } = data;
-    // The client in use shows this in the open chat; otherwise the person would never know.
-    const notice = {
-      SENDER_ID: 0,
-      SENDER_NAME: 'Server',
-      GROUP_ID: typeof groupId === 'number' || typeof groupId === 'string' ? groupId : '',
-      MESSAGE: `Not sent. ${known.message}`,
-      MESSAGE_ID: 0,
-      TIME_STAMP: wireTime(this.deps.clock()),
-    };
-    return { ...refusal, content: notice };
+    if (known.status >= 500) log.error('a frame could not be served', { frame: question.event, error });
+    if (isSend(question.event)) counts.refused(known.code);
+    return refusalOf(question, known, clock());
   }
 
   #closeSurplus(uid: number): void {

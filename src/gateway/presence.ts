@@ -78,6 +78,11 @@ export class Presence {
     return [...(this.#accounts.get(uid)?.sockets ?? [])];
   }
 
+  /** How many accounts have an announced socket. */
+  get accountCount(): number {
+    return this.#accounts.size;
+  }
+
   /** Every announced socket. */
   all(): Socket[] {
     return [...this.#accounts.values()].flatMap(({ sockets }) => sockets);

@@ -1,6 +1,7 @@
 // What is counted of what sockets ask: frames before they are parsed, and what costs more by itself.
 import { tooFast } from '../errors.ts';
 import { Bucket } from '../infra/limiter.ts';
+import type { CountLimit } from '../infra/metrics.ts';
 
 /** For each kind, how many a second in the long run, and how many at once. */
 const rates = {
@@ -18,15 +19,21 @@ export type RateName = keyof typeof rates;
 export class Rates {
   readonly #buckets: Record<RateName, Bucket>;
 
-  /** Every rate allows `width` times what it says. */
-  constructor(clock: () => number, width: number) {
+  /** Every rate allows `width` times what it says; `limited` is told of each refusal. */
+  constructor(
+    clock: () => number,
+    width: number,
+    private readonly limited: CountLimit,
+  ) {
     const entries = Object.entries(rates).map(([name, rate]) => [name, new Bucket(rate, clock, width)]);
     this.#buckets = Object.fromEntries(entries) as Record<RateName, Bucket>;
   }
 
   /** Counts one; returns 0, or the ms to wait when there are too many. */
   take(rate: RateName, key: string | number): number {
-    return this.#buckets[rate].take(key);
+    const waitMs = this.#buckets[rate].take(key);
+    if (waitMs > 0) this.limited(rate);
+    return waitMs;
   }
 
   /**

@@ -5,6 +5,7 @@ import { cors } from 'hono/cors';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { AppError } from '../errors.ts';
 import { InFlight, type Limiter } from '../infra/limiter.ts';
+import type { CountLimit } from '../infra/metrics.ts';
 import { networkOf } from '../infra/network.ts';
 import type { Log } from '../log.ts';
 import type { Endpoint } from '../protocol/endpoint.ts';
@@ -72,8 +73,9 @@ export function limitRequests(limiter: Limiter): MiddlewareHandler<Env> {
 }
 
 /** Every bound but that of all requests together is `width` times what it says. */
-export function limitConcurrency(width: number): MiddlewareHandler<Env> {
-  const requests = new InFlight(underWay.perAddress * width, underWay.inAll);
+export function limitConcurrency(width: number, limited: CountLimit): MiddlewareHandler<Env> {
+  const full = () => limited('requestsUnderWay');
+  const requests = new InFlight(underWay.perAddress * width, underWay.inAll, full);
   return async (context, next) => {
     const leave = requests.enter(networkOf(context.env.address));
     try {

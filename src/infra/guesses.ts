@@ -1,6 +1,7 @@
 // Growing delays for whoever guesses a secret: five wrong tries in a row pass at once, then one a minute, two, four ...
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { tooFast } from '../errors.ts';
+import type { CountLimit } from './metrics.ts';
 
 const freeTries = 5;
 const firstDelayS = 60;
@@ -20,18 +21,27 @@ export interface Guesses {
 
 /**
  * Counts in memory, whatever the keys stand for: what does not exist is delayed as what does. Allows `width` times the
- * free tries.
+ * free tries. `limited` is told of each refusal.
  * @see https://cheatsheetseries.owasp.org/cheatsheets/Authentication_Cheat_Sheet.html#account-lockout
  */
-export function createGuesses(name: string, width = 1): Guesses {
+export function createGuesses(name: string, width = 1, limited: CountLimit = () => undefined): Guesses {
   const points = freeTries * width;
   const tries = new RateLimiterMemory({ points, duration: rememberedS, keyPrefix: `${name}Tries` });
   const delays = new RateLimiterMemory({ points, duration: rememberedS, keyPrefix: `${name}Delays` });
+  const isLastTry = async (key: string, taken: number): Promise<boolean> => {
+    try {
+      return (await tries.consume(key, taken)).remainingPoints === 0;
+    } catch (refusal) {
+      if (!(refusal instanceof RateLimiterRes)) throw refusal;
+      limited(`${name}Guesses`);
+      throw tooFast(refusal.msBeforeNext);
+    }
+  };
   return {
     async begin(key) {
       const delaysBefore = (await delays.get(key))?.consumedPoints ?? 0;
       // Once there was a delay a single try takes all the points, so that of many at once one passes.
-      if (!(await isLastTry(tries, key, delaysBefore === 0 ? 1 : points))) return;
+      if (!(await isLastTry(key, delaysBefore === 0 ? 1 : points))) return;
       await delays.set(key, delaysBefore + 1, rememberedS);
       await tries.block(key, Math.min(firstDelayS * 2 ** delaysBefore, longestDelayS));
     },
@@ -39,12 +49,4 @@ export function createGuesses(name: string, width = 1): Guesses {
       await Promise.all([tries.delete(key), delays.delete(key)]);
     },
   };
-}
-
-async function isLastTry(tries: RateLimiterMemory, key: string, points: number): Promise<boolean> {
-  try {
-    return (await tries.consume(key, points)).remainingPoints === 0;
-  } catch (refusal) {
-    throw refusal instanceof RateLimiterRes ? tooFast(refusal.msBeforeNext) : refusal;
-  }
 }

@@ -1,6 +1,7 @@
 // Rate limits: named rules for requests, a synchronous bucket for frames, bounds on what is under way at once.
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { AppError, type Standing, tooFast } from '../errors.ts';
+import type { CountLimit } from './metrics.ts';
 import { networkOf } from './network.ts';
 
 /**
@@ -45,8 +46,8 @@ export interface Limiter {
 /** How much wider limits are that are to be counted as always and yet to stop nobody: RATE_LIMITS=off. */
 export const wide = 1_000_000;
 
-/** A limiter that counts in memory; every rule allows `width` times what it says. */
-export function createLimiter(width = 1): Limiter {
+/** A limiter that counts in memory; every rule allows `width` times what it says. `limited` is told of each refusal. */
+export function createLimiter(width = 1, limited: CountLimit = () => undefined): Limiter {
   const limiters = Object.fromEntries(
     Object.entries(rules).map(([name, rule]) => [
       name,
@@ -65,7 +66,9 @@ export function createLimiter(width = 1): Limiter {
       try {
         return stands(await limiters[rule].consume(byNetwork(key), points));
       } catch (refusal) {
-        throw refusal instanceof RateLimiterRes ? tooFast(refusal.msBeforeNext, stands(refusal)) : refusal;
+        if (!(refusal instanceof RateLimiterRes)) throw refusal;
+        limited(rule);
+        throw tooFast(refusal.msBeforeNext, stands(refusal));
       }
     },
     async reset(rule, key) {
@@ -118,7 +121,7 @@ export class Bucket {
   }
 }
 
-/** Bounds what is under way at once: `perKey` for one key, `inAll` for everybody. */
+/** Bounds what is under way at once: `perKey` for one key, `inAll` for everybody; `full` is told of each refusal. */
 export class InFlight {
   readonly #underWay = new Map<string, number>();
   #all = 0;
@@ -126,6 +129,7 @@ export class InFlight {
   constructor(
     private readonly perKey: number,
     private readonly inAll: number,
+    private readonly full: () => void = () => undefined,
   ) {}
 
   /**
@@ -134,7 +138,10 @@ export class InFlight {
    */
   enter(key: string): () => void {
     const underWay = this.#underWay.get(key) ?? 0;
-    if (underWay >= this.perKey || this.#all >= this.inAll) throw tooFast(1000);
+    if (underWay >= this.perKey || this.#all >= this.inAll) {
+      this.full();
+      throw tooFast(1000);
+    }
     this.#underWay.set(key, underWay + 1);
     this.#all += 1;
     return () => {
@@ -146,13 +153,20 @@ export class InFlight {
   }
 }
 
-/** Lets `atOnce` pieces of work run and `waiting` more wait; whoever comes then is told to come back. */
-export function createGate(atOnce: number, waiting: number): <T>(work: () => Promise<T>) => Promise<T> {
+export interface Gate {
+  /** @throws AppError `rate_limited` when too many wait */
+  pass<T>(work: () => Promise<T>): Promise<T>;
+  /** How many wait. */
+  readonly waiting: number;
+}
+
+/** Lets `atOnce` pieces of work run and `most` more wait; whoever comes then is told to come back. */
+export function createGate(atOnce: number, most: number): Gate {
   let running = 0;
   const queue: (() => void)[] = [];
-  return async (work) => {
+  const pass: Gate['pass'] = async (work) => {
     if (running >= atOnce) {
-      if (queue.length >= waiting)
+      if (queue.length >= most)
         throw new AppError('rate_limited', 'Too busy. Try again soon.', { retryAfterMs: 2000 });
       await new Promise<void>((start) => queue.push(start));
     } else running += 1;
@@ -163,5 +177,11 @@ export function createGate(atOnce: number, waiting: number): <T>(work: () => Pro
       if (next) next();
       else running -= 1;
     }
+  };
+  return {
+    pass,
+    get waiting() {
+      return queue.length;
+    },
   };
 }

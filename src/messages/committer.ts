@@ -23,6 +23,7 @@ const batchSizes = { least: 16, most: 4096 } as const;
 
 export class Committer {
   #waiting: Pending[] = [];
+  #writing = 0;
   #scheduled = false;
   #committing: Promise<void> = Promise.resolve();
   /** How many messages the next batch may have; more wait, and who sends too fast waits longest. */
@@ -37,6 +38,11 @@ export class Committer {
   append(draft: MessageDraft, dueAt: number, followers: Followers): void {
     this.#waiting.push({ draft, dueAt, followers });
     this.#schedule();
+  }
+
+  /** How many messages are neither on disk nor refused yet. */
+  get unsettled(): number {
+    return this.#waiting.length + this.#writing;
   }
 
   /** Writes what is held and waits until all of it is on disk. */
@@ -66,6 +72,7 @@ export class Committer {
   #commit(batch: readonly Pending[]): Promise<void> {
     if (batch.length === 0) return this.#committing;
     const begun = performance.now();
+    this.#writing += batch.length;
     const done = this.store
       .appendMessages(
         batch.map(({ draft }) => draft),
@@ -82,6 +89,9 @@ export class Committer {
       .catch((error: unknown) => {
         const failure = error instanceof Error ? error : new Error(String(error));
         for (const { followers } of batch) followers.settled(failure);
+      })
+      .finally(() => {
+        this.#writing -= batch.length;
       });
     this.#committing = Promise.all([this.#committing, done]).then(() => undefined);
     return this.#committing;

@@ -99,6 +99,11 @@ export class MessageService {
     });
   }
 
+  /** How many messages are neither on disk nor refused yet. */
+  get unsettled(): number {
+    return this.#committer.unsettled;
+  }
+
   /** Waits until everything sent so far is on disk. */
   flush(): Promise<void> {
     return this.#committer.flush();

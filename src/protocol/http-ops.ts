@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import { type Endpoint, message, nothing, plainRefusals } from './endpoint.ts';
 
-/** Both are answered also to whom every request limit stops: a flood must not look like a server that is down. */
 export const opsEndpoints = {
+  /** This and the next are answered also to whom every request limit stops: a flood is no server that is down. */
   healthz: {
     method: 'GET',
     path: '/healthz',
@@ -36,6 +36,16 @@ export const opsEndpoints = {
     request: nothing,
     response: z.object({ message, VERSION: z.string(), UPTIME_SECONDS: z.number().int().min(0) }),
     statuses: [200],
+    refusals: plainRefusals,
+  },
+  metrics: {
+    method: 'GET',
+    path: '/metrics',
+    credentials: 'key',
+    request: nothing,
+    /** Not JSON but the text that Prometheus reads. */
+    response: z.string(),
+    statuses: [200, 401, 403],
     refusals: plainRefusals,
   },
   backUp: {

@@ -23,6 +23,7 @@ import { createSessionStore } from './sessions.ts';
 import { type Driver, openDatabase } from './sqlite.ts';
 import type { Emit, Store } from './store.ts';
 import type { Upgrade } from './upgrade.ts';
+import { type StoreWatch, watched } from './watch.ts';
 
 /** A server that commits without a pause leaves a command only short gaps to write in. */
 const commandPatienceMs = 15_000;
@@ -37,6 +38,8 @@ export interface StoreOptions {
   readonly beside?: boolean;
   /** Is told when a file of an older schema was upgraded. */
   readonly upgraded?: (upgrade: Upgrade) => void;
+  /** Told of each call and each transaction. */
+  readonly watch?: StoreWatch;
 }
 
 /**
@@ -50,6 +53,7 @@ export async function openStore({
   clock,
   beside = false,
   upgraded,
+  watch,
 }: StoreOptions): Promise<Store & AdminStore & OwnDataStore> {
   const inFolder = (name: string) => join(dirname(path), name);
   const ledger = openLedger(inFolder('erasures.jsonl'));
@@ -58,8 +62,9 @@ export async function openStore({
         patienceMs: commandPatienceMs,
         alone: () => acquireLock(inFolder('server.lock'), 0),
         upgraded,
+        watch,
       })
-    : openDatabase(path, { upgraded });
+    : openDatabase(path, { upgraded, watch });
   const epoch = await findOrMakeEpoch(driver);
   const { eraseAccount, eraseAgain } = createEraser(driver, {
     emit,
@@ -99,7 +104,7 @@ export async function openStore({
     const kind = 'account_deleted';
     await store.appendAudit({ at: clock(), kind, uid, actor: 'server', address: '', detail });
   }
-  return store;
+  return watch ? watched(store, watch) : store;
 }
 
 async function hasGroup({ reader }: Driver, groupId: string): Promise<boolean> {

@@ -5,6 +5,7 @@ import { is, Param, Placeholder } from 'drizzle-orm';
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite';
 import { AppError } from '../errors.ts';
 import { refuseNewer, type Upgrade, upgrade } from './upgrade.ts';
+import { beginWait, type StoreWatch } from './watch.ts';
 
 export type Queries = BunSQLiteDatabase;
 
@@ -62,6 +63,8 @@ export interface DatabaseOptions {
   readonly alone?: () => Disposable | null;
   /** Is told when a file of an older schema was upgraded. */
   readonly upgraded?: ((upgrade: Upgrade) => void) | undefined;
+  /** Is told of each transaction. */
+  readonly watch?: StoreWatch | undefined;
 }
 
 const isAlone = (): Disposable => ({ [Symbol.dispose]: () => undefined });
@@ -73,7 +76,7 @@ const isAlone = (): Disposable => ({ [Symbol.dispose]: () => undefined });
  */
 export function openDatabase(
   path: string,
-  { patienceMs = 1000, alone = isAlone, upgraded }: DatabaseOptions = {},
+  { patienceMs = 1000, alone = isAlone, upgraded, watch }: DatabaseOptions = {},
 ): Driver {
   makePrivate(path);
   const client = new Database(path, { create: true, strict: true });
@@ -112,7 +115,10 @@ export function openDatabase(
       return (values) => void statement.run(...names.map((name) => values[name] ?? null));
     },
     write(body, committed, { keepsVersion = false } = {}) {
+      const endWait = beginWait();
       const run = tail.then(async () => {
+        endWait();
+        const beganAt = performance.now();
         try {
           const result = await inTransaction(client, () => body(writer));
           if (!keepsVersion) version += 1;
@@ -121,6 +127,8 @@ export function openDatabase(
         } catch (error) {
           version += 1; // what was remembered in a transaction that was rolled back is not true either
           throw error;
+        } finally {
+          watch?.transaction(performance.now() - beganAt);
         }
       });
       tail = run.catch(() => undefined); // the caller has the error; the next in the queue must start all the same

@@ -6,7 +6,8 @@ import type { Limiter } from '../../infra/limiter.ts';
 import type { Note } from '../../store/store.ts';
 
 interface KeyDeps {
-  readonly adminKey: string;
+  /** Each of them is right. */
+  readonly keys: readonly string[];
   readonly limiter: Limiter;
   readonly audit: Note;
 }
@@ -18,13 +19,14 @@ export type AdminGuard = (shown: string | undefined, address: string, path: stri
  * Tries are counted before they are looked at, so that one address has few; the right key sets the count back.
  * @throws AppError `unauthenticated` without a key, `forbidden` with a wrong one, `rate_limited` after too many of them
  */
-export function createAdminGuard({ adminKey, limiter, audit }: KeyDeps): AdminGuard {
-  const right = digest(adminKey);
+export function createAdminGuard({ keys, limiter, audit }: KeyDeps): AdminGuard {
+  const right = keys.map(digest);
   return async (shown, address, path) => {
     if (!shown)
       throw new AppError('unauthenticated', 'The admin key is needed: Authorization: Bearer <key>.');
     await limiter.consume('adminKeyByAddress', address);
-    if (timingSafeEqual(digest(shown), right)) return limiter.reset('adminKeyByAddress', address);
+    const hash = digest(shown);
+    if (right.some((one) => timingSafeEqual(hash, one))) return limiter.reset('adminKeyByAddress', address);
     // Strangers of many addresses must not make a log grow that nothing is ever taken out of.
     if (await isAllowed(limiter.consume('adminDenialNotes', 'all')))
       await audit({ kind: 'admin_denied', uid: null, actor: 'self', address, detail: path });
