@@ -5,8 +5,10 @@ import type { Person } from './people.ts';
 
 /** All that a socket needs to know of a server. */
 interface Reachable {
-  /** `http://host:port` */
+  /** `http://host:port`, or https */
   readonly url: string;
+  /** Whose certificates are believed, as PEM; unset: those that the system believes. */
+  readonly ca?: string;
 }
 
 export const defaultGroup = '1000000000000';
@@ -41,7 +43,8 @@ export class TestSocket {
     path = '/ws',
     headers: Record<string, string> = {},
   ): Promise<TestSocket> {
-    const raw = new WebSocket(server.url.replace('http', 'ws') + path, { headers });
+    const tls = server.ca === undefined ? {} : { tls: { ca: server.ca } };
+    const raw = new WebSocket(server.url.replace('http', 'ws') + path, { headers, ...tls });
     const socket = new TestSocket(raw);
     await new Promise<void>((resolve, reject) => {
       raw.onopen = () => resolve();
