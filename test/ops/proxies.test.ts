@@ -75,13 +75,12 @@ for (const name of proxies) {
       expect((await ask('127.0.0.3')).status).toBe(429);
     });
 
-    test('Our own answers come through: a body that is too large, a path that is not there.', async () => {
-      const large = await post('/login', { EMAIL: 'x'.repeat(100_000), PASSWORD: '' });
-      expect(large).toMatchObject({ status: 413, body: { message: expect.any(String) } });
-      expect(await proxy.ask('/nowhere')).toMatchObject({
-        status: 404,
-        body: { message: expect.any(String) },
-      });
+    test('Answers are JSON, ours and its own: a body too large for us, one too large for it, a path that is not there.', async () => {
+      const size = (bytes: number) => post('/login', { EMAIL: 'x'.repeat(bytes), PASSWORD: '' });
+      const asJson = { message: expect.any(String) };
+      expect(await size(100_000)).toMatchObject({ status: 413, body: asJson });
+      expect(await size(300_000)).toMatchObject({ status: 413, body: asJson });
+      expect(await proxy.ask('/nowhere')).toMatchObject({ status: 404, body: asJson });
     });
 
     test('No admin key gets into a log by the address, and not when the server is away, which is said in JSON.', async () => {
