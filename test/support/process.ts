@@ -39,7 +39,7 @@ export class ServerProcess {
   ): Promise<{ server: ServerProcess; made: T }> {
     const inside = await TestServer.start();
     const made = await prepare(inside);
-    await inside.running.stop();
+    await inside.end();
     const server = new ServerProcess(inside.dataDir, await fixedPort());
     await server.start();
     return { server, made };

@@ -1,5 +1,5 @@
 // A whole server for a test: on a free port, with a data folder and a clock of its own, spoken to over the wire.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config.ts';
@@ -68,6 +68,15 @@ export class TestServer {
     await this.running.stop();
     this.#laterEnv = { ...this.#laterEnv, ...env };
     await this.start();
+  }
+
+  /** Stops the server as if its process had ended: in this one its statements go on holding the files that they read. */
+  async end(): Promise<void> {
+    await this.running.stop();
+    const database = join(this.dataDir, 'chat.db');
+    copyFileSync(database, `${database}.copy`);
+    renameSync(`${database}.copy`, database);
+    for (const ending of ['-wal', '-shm']) rmSync(database + ending, { force: true });
   }
 
   /** Stops the server and removes its data. */

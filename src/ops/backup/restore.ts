@@ -192,7 +192,7 @@ function closeOld(path: string): void {
   } catch (error) {
     if (!(error instanceof SQLiteError)) throw error;
     if (error.code === 'SQLITE_BUSY')
-      throw new BackupError('running', 'A command has the database open. Try again when it has ended.');
+      throw new BackupError('running', 'Another program has the database open. Try again when it has ended.');
   }
 }
 
