@@ -88,6 +88,7 @@ async function tellStory(): Promise<void> {
 async function showMembers(both: Json, bob: Person, group: unknown): Promise<void> {
   const socket = await announcedQuietly(bob);
   await show(endpoints.setRole, { ...both, GROUP_ID: group, MEMBER_UID: bob.UID, ROLE: 'admin' });
+  await show(endpoints.setRetention, { ...both, GROUP_ID: group, RETENTION_DAYS: 90 });
   await showPushes(socket, 'member_changed');
   await show(endpoints.listMembers, { ...both, GROUP_ID: group });
   socket.close();

@@ -166,6 +166,15 @@ export const variables = {
     meaning:
       'how long browsers shall insist on https (`Strict-Transport-Security`); 0 says nothing, and clients may speak plain HTTP',
   },
+  RETENTION_DAYS: {
+    schema: z.coerce
+      .number('expected a number of days')
+      .int('expected a whole number of days')
+      .min(1, 'expected 1 to 3650 days')
+      .max(3650, 'expected 1 to 3650 days'),
+    default: undefined,
+    meaning: 'days after which messages are removed, groups may say fewer; unset: they stay for ever',
+  },
   RATE_LIMITS: {
     schema: z.enum(['on', 'off'], 'expected on or off').transform((value) => value === 'on'),
     default: 'on',

@@ -39,15 +39,17 @@ import { createBackupRunner, createDrillRunner, type RunnerNote } from './ops/ba
 import { finishRestore } from './ops/backup/swap.ts';
 import { watchForeignWrites } from './ops/foreign-writes.ts';
 import { createHealth } from './ops/health/health.ts';
+import { startHousekeeping } from './ops/housekeeping.ts';
 import { addGauges } from './ops/metrics/gauges.ts';
 import { watchAppends, watchEventLoop, watchLogins, watchStore } from './ops/metrics/watch.ts';
+import { createOutageLog } from './ops/outage-log.ts';
 import type { AdminStore } from './store/admin-store.ts';
+import { asUnavailable, diskFull } from './store/failures.ts';
 import { acquireLock } from './store/lock.ts';
 import { openStore } from './store/open.ts';
 import type { OwnDataStore } from './store/own-data-store.ts';
 import type { Store, StoreEvent } from './store/store.ts';
 
-const housekeepingMs = 10 * 60 * 1000;
 /**
  * How long a connection may be idle, and a whole body may take to come: Bun counts no byte of it as a sign of life, so
  * that a client which drips one is cut off. Heads have 12 s. Longer than a mail host may take to answer a sign-up.
@@ -67,26 +69,37 @@ export interface ServerOptions {
   readonly command: readonly string[];
   /** ms since the epoch; tests inject theirs. */
   readonly clock?: () => number;
+  /** ms that pass evenly while the clock may be set; tests inject theirs. */
+  readonly elapsed?: () => number;
 }
 
 export interface RunningServer {
   readonly url: URL;
   /** For commands and tests that act on the data directly. */
   readonly store: Store & AdminStore;
+  /** Does at once what is else done every ten minutes. */
+  keepHouse(): Promise<void>;
   /** Commits what is held, closes every socket with a close frame, releases the port and the files. */
   stop(): Promise<void>;
 }
 
 /**
  * Starts everything on `config.PORT`.
- * @throws Error when the port is taken, the data folder cannot be written or has a server already, or the database is
- *   of a newer version
+ * @throws Error when the port is taken, the data folder cannot be written, is full or has a server already, or the
+ *   database is of a newer version
  */
-export async function startServer({
+export function startServer(options: ServerOptions): Promise<RunningServer> {
+  return start(options).catch((error: unknown) => {
+    throw isForWantOfRoom(error) ? noRoom(options.config.DATA_DIR, error) : error;
+  });
+}
+
+async function start({
   config,
   log,
   command,
   clock = Date.now,
+  elapsed = () => performance.now(),
 }: ServerOptions): Promise<RunningServer> {
   openDataFolder(config.DATA_DIR, log);
   const lock = lockFolder(config.DATA_DIR);
@@ -101,13 +114,14 @@ export async function startServer({
     clock,
     upgraded: (upgrade) => log.info('the database was upgraded', { ...upgrade }),
     watch: watchStore(metrics.counts, config.SLOW_QUERY_MS, log),
+    failed: createOutageLog(log, elapsed),
   }).catch((error: unknown) => {
     lock[Symbol.dispose]();
     throw error;
   });
   const headers = safetyHeaders(config.CORS_ORIGINS, config.HSTS_SECONDS);
   const { app, gateway, sessions, mailer, backups, drills, health } = assemble(
-    { config, log, command, clock, headers, metrics },
+    { config, log, command, clock, elapsed, headers, metrics },
     store,
     bus,
   );
@@ -149,18 +163,21 @@ export async function startServer({
   gateway.use(server);
   const stopLoopWatch = watchEventLoop(metrics);
   const stopWatch = watchForeignWrites({ store, announced: () => gateway.announced(), emit: bus.emit, log });
-  const housekeeping = setInterval(() => {
-    store
-      .removeExpired(sessions.expiry())
-      .catch((error: unknown) => log.error('housekeeping failed', { error }));
-  }, housekeepingMs).unref();
+  const housekeeping = startHousekeeping({
+    store,
+    expiry: () => sessions.expiry(),
+    retentionDays: config.RETENTION_DAYS ?? null,
+    clock,
+    elapsed,
+    log,
+  });
 
   return {
     url: server.url,
     store,
+    keepHouse: () => housekeeping.run(),
     async stop() {
       health.stop();
-      clearInterval(housekeeping);
       stopWatch();
       stopLoopWatch();
       backups?.stop();
@@ -169,6 +186,7 @@ export async function startServer({
       await gateway.stop();
       await Promise.race([answered, Bun.sleep(graceMs)]);
       await server.stop(true);
+      await housekeeping.stop();
       await mailer.stop();
       await store.close();
       lock[Symbol.dispose]();
@@ -183,6 +201,7 @@ function assemble(
     log,
     command,
     clock,
+    elapsed,
     headers,
     metrics,
   }: Required<ServerOptions> & { headers: SafetyHeaders; metrics: Metrics },
@@ -222,7 +241,8 @@ function assemble(
     log,
     registration: { mode: config.REGISTRATION, allowedDomains: config.ALLOWED_EMAIL_DOMAINS ?? null },
   };
-  const chats = new ChatService({ store, note, limiter, clock });
+  const retentionDays = config.RETENTION_DAYS ?? null;
+  const chats = new ChatService({ store, note, limiter, retentionDays, clock });
   const messages = new MessageService(watchAppends(store, counts), note, clock);
   const children = config.BACKUP_REPO
     ? {
@@ -258,7 +278,7 @@ function assemble(
     messages,
     health,
     metrics: { metrics, guard: createAdminGuard({ keys, limiter, audit: note }) },
-    ops: { guard, version, startedAt: clock(), clock, backups },
+    ops: { guard, version, startedAt: elapsed(), elapsed, backups },
     admin: { guard, service: new AdminService({ store, audit: note, clock }), store },
     limiter,
     width,
@@ -290,6 +310,18 @@ function assemble(
     hashesWaiting,
   });
   return { app, gateway, sessions, mailer, backups, drills, health };
+}
+
+function isForWantOfRoom(error: unknown): boolean {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOSPC') return true;
+  const failure = asUnavailable(error);
+  return failure instanceof AppError && failure.message.startsWith(diskFull);
+}
+
+function noRoom(dataDir: string, cause: unknown): Error {
+  return new Error(`The disk of ${dataDir} is full: the server cannot start. Make room and start again.`, {
+    cause,
+  });
 }
 
 /** @throws Error when another server runs on the folder: each would write what the other does not know of */

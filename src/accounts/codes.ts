@@ -50,11 +50,16 @@ export class OneTimeCodes {
   }
 
   /**
-   * Hands a code to the mail host; `undo` takes back what was stored for it when the host says no.
-   * @throws AppError `rate_limited`; `invalid` when the host refuses the address
+   * Hands a code to the mail host; `undo` takes back what was stored for it when it is not sent.
+   * @throws AppError `rate_limited`; `invalid` when the host refuses the address; `unavailable` when the mail cannot be
+   *   kept
    */
   async mail({ code, row }: MadeCode, to: string, undo: () => Promise<void>): Promise<void> {
-    const outcome = await this.deps.mailer.send(codeMail(this.deps.sender, to, code, row.expiresAt));
+    const mail = codeMail(this.deps.sender, to, code, row.expiresAt);
+    const outcome = await this.deps.mailer.send(mail).catch(async (error: unknown) => {
+      await undo();
+      throw error;
+    });
     if (outcome.kind === 'sent' || outcome.kind === 'queued') return;
     await undo();
     throw refusalOf(outcome);

@@ -131,7 +131,8 @@ export class Sessions {
   /** At most one write an hour per session, and none that a request would have to wait for or fail by. */
   #noteUse({ id, lastUsedAt, tokenHash }: Session): void {
     const now = this.deps.clock();
-    if (now - lastUsedAt < hourMs) return;
+    // A use that was noted while the clock was ahead is noted anew, or the session would not end when it is idle.
+    if (Math.abs(now - lastUsedAt) < hourMs) return;
     this.deps.store
       .touchSession(id, { lastUsedAt: now, tokenHash })
       .catch((error: unknown) => this.deps.log.warn('could not note the use of a session', { error }));

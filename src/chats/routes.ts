@@ -25,6 +25,13 @@ function mountGroups(app: Hono<Env>, authenticate: Authenticate, chats: ChatServ
     return { message: 'Group made', GROUP_ID: await chats.createGroup(actor, group) };
   });
 
+  mount(app, endpoints.setRetention, authenticate, async ({ fields, actor, address }) => {
+    const { GROUP_ID, RETENTION_DAYS } = fields;
+    const rule = { groupId: String(GROUP_ID), days: RETENTION_DAYS === 0 ? null : RETENTION_DAYS };
+    const days = await chats.setRetention(actor, rule, address);
+    return { message: 'Retention set', RETENTION_DAYS: days ?? 0 };
+  });
+
   mount(app, endpoints.leaveGroup, authenticate, async ({ fields, actor }) => {
     await chats.leaveGroup(actor, String(fields.GROUP_ID));
     return { message: 'You left the group' };

@@ -11,14 +11,17 @@ import type {
   Member,
   MemberOutcome,
   Person,
+  RetentionStore,
   RoleOutcome,
 } from '../store/chat-store.ts';
 import type { Note } from '../store/store.ts';
 
 interface ChatDeps {
-  readonly store: ChatStore & MarkStore & BlockStore;
+  readonly store: ChatStore & MarkStore & BlockStore & Pick<RetentionStore, 'setRetention'>;
   readonly note: Note;
   readonly limiter: Limiter;
+  /** After how many days messages are removed in every chat, unless its own rule says sooner; null for never. */
+  readonly retentionDays: number | null;
   readonly clock: () => number;
 }
 
@@ -48,8 +51,9 @@ export class ChatService {
   constructor(private readonly deps: ChatDeps) {}
 
   /** The actor's chats, most recently active first; may be empty. */
-  list(actor: Actor): Promise<ChatView[]> {
-    return this.deps.store.listChats(actor.uid);
+  async list(actor: Actor): Promise<ChatView[]> {
+    const chats = await this.deps.store.listChats(actor.uid);
+    return chats.map((chat) => ({ ...chat, retentionDays: this.#shorter(chat.retentionDays) }));
   }
 
   /**
@@ -118,6 +122,23 @@ export class ChatService {
     });
   }
 
+  /**
+   * Sets after how many days messages of a group are removed, null for no rule of its own; returns what then holds.
+   * @param address where the request came from, for the audit log
+   * @throws AppError `forbidden` not owner or admin; `not_found` none of the actor's groups
+   */
+  async setRetention(
+    { uid }: Actor,
+    { groupId, days }: { groupId: string; days: number | null },
+    address: string,
+  ): Promise<number | null> {
+    const outcome = await this.deps.store.setRetention(uid, groupId, days);
+    if (outcome !== 'done') throw new AppError(...refusals[outcome]);
+    const detail = `${days ?? 'no'} days in group ${groupId}`;
+    await this.deps.note({ kind: 'retention_changed', uid, address, detail });
+    return this.#shorter(days);
+  }
+
   /** Members by ascending number. @throws AppError `not_found` none of the actor's groups */
   async listMembers(
     actor: Actor,
@@ -153,6 +174,12 @@ export class ChatService {
   /** @throws AppError `not_found` none of the actor's groups; `forbidden` the default group */
   async leaveGroup(actor: Actor, groupId: string): Promise<void> {
     assertDone(await this.deps.store.leaveGroup(actor.uid, groupId));
+  }
+
+  /** A group can only shorten what holds for all. */
+  #shorter(days: number | null): number | null {
+    const { retentionDays: most } = this.deps;
+    return days !== null && most !== null ? Math.min(days, most) : (days ?? most);
   }
 
   /** Counts people whom the actor wants in a group, also in vain: naming numbers must not be a cheap way to try them. */

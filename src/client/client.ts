@@ -165,13 +165,14 @@ export class ChatClient {
   }
 
   #receive(frame: string): void {
-    this.#lastHeardAt = Date.now();
+    this.#lastHeardAt = performance.now();
     const { event, id, data } = JSON.parse(frame) as { event: string; id?: string; data: Json };
     if (event === 'wants_all_his_chats') this.#announced(data);
     else if (typeof id === 'string' && this.#outbox.has(id)) this.#settled(id, data);
     else if (event === 'send_message' && data.status_code === undefined) this.#take(messageOf(data));
     else if (event === 'chat_changed') this.#changed(data);
     else if (event === 'message_changed') this.#removed(data);
+    else if (event === 'resume' && data.GAP && data.REMOVED) this.#skip(data);
     else if (event === 'member_changed') this.#emit('changed', event, data);
     else if (event === 'mark_read' && data.status_code === undefined) this.#emit('changed', event, data);
   }
@@ -214,6 +215,11 @@ export class ChatClient {
   #removed(data: Json): void {
     this.#logs.get(String(data.GROUP_ID))?.remove(Number(data.MESSAGE_ID), String(data.MESSAGE));
     this.#emit('changed', 'message_changed', data);
+  }
+
+  /** What was removed for its age while this client was away is not waited for. */
+  #skip({ GROUP_ID, TO }: Json): void {
+    this.#logs.get(String(GROUP_ID))?.skipTo(Number(TO) + 1);
   }
 
   #online(): void {
@@ -310,7 +316,7 @@ export class ChatClient {
 
   /** A connection that broke without a word is found out by asking. */
   #beat(): void {
-    if (Date.now() - this.#lastHeardAt > heartbeatMs + answerMs) {
+    if (performance.now() - this.#lastHeardAt > heartbeatMs + answerMs) {
       if (this.#socket) this.#abandon(this.#socket);
       return;
     }

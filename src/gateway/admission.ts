@@ -113,7 +113,10 @@ export class Admission {
   }
 
   #crowdOut(longestSilent: Socket | undefined, where: string): void {
-    if (!longestSilent || this.clock() - longestSilent.data.lastHeardAt < socketLimits.silentMs)
+    const now = this.clock();
+    // A clock that was set back lets nobody seem to have been heard of in the future, and so never to be silent.
+    if (longestSilent && longestSilent.data.lastHeardAt > now) longestSilent.data.lastHeardAt = now;
+    if (!longestSilent || now - longestSilent.data.lastHeardAt < socketLimits.silentMs)
       throw this.#full(where);
     this.announced(longestSilent);
     longestSilent.close(closeCodes.crowdedOut, 'Crowded out by newer connections.');

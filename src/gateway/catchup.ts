@@ -81,14 +81,18 @@ export class CatchUp {
   async #add(page: Page, actor: Actor, groupId: string, end: number): Promise<void> {
     let after = page.cursors.get(groupId) ?? end;
     if (end - after > catchUpLimits.messagesPerChat) {
-      const gap = { GROUP_ID: groupId, GAP: true, FROM: after + 1, TO: end - limits.historyPageDefault };
-      page.frames.push(pushFrame('resume', gap));
+      const gap = { FROM: after + 1, TO: end - limits.historyPageDefault };
+      page.frames.push(gapFrame(groupId, gap));
       after = gap.TO;
     }
     const limit = Math.min(limits.historyPageMax, end - after);
-    const messages =
-      (await this.messages.find(actor, groupId, { before: null, after, limit }))?.messages ?? [];
-    if (messages.length === 0) after = end; // the chat is none of the actor's any more, or its messages are gone
+    const found = await this.messages.find(actor, groupId, { before: null, after, limit });
+    const messages = found?.messages ?? [];
+    const beforeNext = (messages[0]?.seq ?? end + 1) - 1;
+    // Only what was removed for its age leaves a hole. Of a chat that is none of the actor's any more nothing is told.
+    if (found && beforeNext > after)
+      page.frames.push(gapFrame(groupId, { FROM: after + 1, TO: beforeNext, REMOVED: true }));
+    if (messages.length === 0) after = end;
     for (const message of messages) {
       const frame = messageFrame(groupId, messageFields(message));
       page.frames.push(frame);
@@ -123,6 +127,11 @@ export class CatchUp {
       setImmediate(() => this.#startNext()); // messages that arrived meanwhile go first
     }
   }
+}
+
+/** Says that messages of a chat are not replayed; with REMOVED that there are none to be fetched either. */
+function gapFrame(groupId: string, gap: { FROM: number; TO: number; REMOVED?: true }): string {
+  return pushFrame('resume', { GROUP_ID: groupId, GAP: true, ...gap });
 }
 
 /** Waits until a slow reader has taken enough; false when the socket is gone, or the reader never does. */

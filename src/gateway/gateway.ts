@@ -377,7 +377,7 @@ export class Gateway implements Handlers {
   #refusal(question: Question, error: Error): Record<string, unknown> {
     const { counts, log, clock } = this.deps;
     const known = error instanceof AppError ? error : new AppError('internal', 'Something went wrong here.');
-    if (known.status >= 500) log.error('a frame could not be served', { frame: question.event, error });
+    if (known.code === 'internal') log.error('a frame could not be served', { frame: question.event, error });
     if (isSend(question.event)) counts.refused(known.code);
     return refusalOf(question, known, clock());
   }

@@ -146,7 +146,7 @@ function defect(requestId: string): AppError {
 /** What an error looks like from outside. What is not meant for the person at the other end is logged and hidden. */
 function refusalOf(error: unknown, log: Log, requestId: string) {
   const known = error instanceof AppError ? error : defect(requestId);
-  if (known.status >= 500) log.error('request failed', { requestId, error });
+  if (known.code === 'internal') log.error('request failed', { requestId, error });
   const { retryAfterMs, standing, body } = known.details;
   const headers: Record<string, string> = known.code === 'upgrade_required' ? { Upgrade: 'websocket' } : {};
   if (retryAfterMs !== undefined)

@@ -61,14 +61,16 @@ export function createLimiter(width = 1, limited: CountLimit = () => undefined):
         quota: limiters[rule].points,
         windowSeconds: rules[rule].duration,
         remaining: result.remainingPoints,
-        resetMs: result.msBeforeNext,
+        // Counted by timers, which a clock that was set back does not hold up; it only makes this number too large.
+        resetMs: Math.min(result.msBeforeNext, rules[rule].duration * 1000),
       });
       try {
         return stands(await limiters[rule].consume(byNetwork(key), points));
       } catch (refusal) {
         if (!(refusal instanceof RateLimiterRes)) throw refusal;
         limited(rule);
-        throw tooFast(refusal.msBeforeNext, stands(refusal));
+        const standing = stands(refusal);
+        throw tooFast(standing.resetMs, standing);
       }
     },
     async reset(rule, key) {
@@ -101,11 +103,13 @@ export class Bucket {
   take(key: string | number): number {
     const now = this.clock();
     const interval = 1000 / this.rate.perSecond / this.width;
-    const allowedAt = Math.max(this.#allowedAt.get(key) ?? 0, now);
-    const waitMs = allowedAt - now - interval * (this.rate.burst * this.width - 1);
+    const fullMs = interval * this.rate.burst * this.width;
+    // Further ahead than all of the burst it stands only after the clock was set back.
+    const allowedAt = Math.max(Math.min(this.#allowedAt.get(key) ?? 0, now + fullMs), now);
+    const waitMs = allowedAt - now - (fullMs - interval);
     if (waitMs > 0) return waitMs;
     this.#allowedAt.set(key, allowedAt + interval);
-    if (this.#allowedAt.size > 10_000 && now - this.#forgotAt > 10_000) this.#forgetFull(now);
+    if (this.#allowedAt.size > 10_000 && Math.abs(now - this.#forgotAt) > 10_000) this.#forgetFull(now);
     return 0;
   }
 

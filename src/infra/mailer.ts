@@ -9,6 +9,7 @@ import {
 } from 'nodemailer';
 import MailComposer from 'nodemailer/lib/mail-composer';
 import { parseConnectionUrl } from 'nodemailer/lib/shared';
+import { AppError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { type Attempt, type Letter, Outbox, Redelivery } from './outbox.ts';
 
@@ -36,7 +37,7 @@ export type MailOutcome =
 export interface Mailer {
   /**
    * Makes one attempt, which takes at most `timeoutMs`.
-   * @throws the file system's error when the mail could neither be sent nor be kept
+   * @throws AppError `unavailable` when the mail could neither be sent nor be kept
    */
   send(mail: Mail): Promise<MailOutcome>;
   /** Waits for nothing longer than a moment: attempts under way are then cut off and queued. Queued files stay. */
@@ -106,9 +107,19 @@ class QueueingMailer implements Mailer {
     const letter = { to, subject, text, html, expiresAt, messageId: newMessageId(this.#from) };
     const outcome = await this.#attempt(letter, this.#timeoutMs);
     const isKept = outcome.kind === 'queued' || (outcome.kind === 'deferred' && isNotice);
-    if (isKept) await this.#redelivery.keep(letter);
+    if (isKept) await this.#keep(letter);
     if (outcome.kind === 'sent') this.#redelivery.hostAnswered();
     return outcome;
+  }
+
+  async #keep(letter: Letter): Promise<void> {
+    try {
+      await this.#redelivery.keep(letter);
+    } catch (error) {
+      this.#log.error('a mail could not be kept', { error });
+      const words = 'The mail could not be kept, the disk may be full. Try again later.';
+      throw new AppError('unavailable', words, { retryAfterMs: deferredRetryMs });
+    }
   }
 
   async #attempt(letter: Letter, withinMs: number): Promise<MailOutcome> {

@@ -11,15 +11,16 @@ import type { BackupRunner } from './backup/runner.ts';
 export interface OpsDeps {
   readonly guard: AdminGuard;
   readonly version: string;
+  /** When the server started, by `elapsed`: ms that pass evenly, whatever the clock is set to. */
   readonly startedAt: number;
-  readonly clock: () => number;
+  readonly elapsed: () => number;
   /** Null when no BACKUP_REPO is set. */
   readonly backups: BackupRunner | null;
 }
 
-export function mountOps(app: Hono<Env>, { guard, version, startedAt, clock, backups }: OpsDeps): void {
+export function mountOps(app: Hono<Env>, { guard, version, startedAt, elapsed, backups }: OpsDeps): void {
   app.get(endpoints.uptime.path, (context) => {
-    const seconds = Math.floor((clock() - startedAt) / 1000);
+    const seconds = Math.floor((elapsed() - startedAt) / 1000);
     return context.json({ message: 'Alive', VERSION: version, UPTIME_SECONDS: seconds });
   });
 

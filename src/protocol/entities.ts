@@ -20,6 +20,8 @@ export const limits = {
   recentCharacters: 2 * 1024 * 1024,
   historyPageMax: 100,
   peoplePageMax: 1000,
+  /** Longest time after which messages may be told to be removed. */
+  retentionDays: 3650,
   adminPageDefault: 100,
   adminPageMax: 1000,
   invitationUses: 1000,
@@ -118,8 +120,12 @@ export interface ChatView {
   readonly lastBody: string | null;
   /** ms since the epoch */
   readonly lastMessageAt: number | null;
-  /** Position up to which this member has read. */
+  /** Position up to which this member has read, or from which on there is anything to be read. */
   readonly readSeq: number;
+  /** Position of the oldest message that is kept; one beyond the newest when none is. */
+  readonly firstSeq: number;
+  /** After how many days messages are removed; null for never. */
+  readonly retentionDays: number | null;
 }
 
 /** One message of a chat's log. */
@@ -164,6 +170,8 @@ export function chatsOnWire(viewer: number, chats: readonly ChatView[]) {
         LAST_MESSAGE: previewText(chat.lastBody ?? '', limits.previewCodePoints),
         LAST_MESSAGE_TIME: chat.lastMessageAt === null ? null : wireTime(chat.lastMessageAt),
         READ_MESSAGE_ID: chat.readSeq,
+        FIRST_MESSAGE_ID: chat.firstSeq,
+        RETENTION_DAYS: chat.retentionDays ?? 0,
       },
     ]),
   );

@@ -80,6 +80,9 @@ export function pageSize(largest: number) {
   return wholeNumber(1, largest);
 }
 
+/** After how many days messages are removed; 0 for never. */
+export const retentionDays = wholeNumber(0, limits.retentionDays);
+
 /**
  * Whether every character shows itself where it stands. Invisible ones (zero-width, fillers, variation selectors) make
  * one name out of many that look the same; control and bidi characters rearrange the text around a name on other

@@ -13,6 +13,8 @@ const chatEntry = z.object({
   LAST_MESSAGE: z.string(),
   LAST_MESSAGE_TIME: time.nullable(),
   READ_MESSAGE_ID: z.number().int(),
+  FIRST_MESSAGE_ID: z.number().int(),
+  RETENTION_DAYS: z.number().int(),
 });
 export const chatList = z.record(z.string(), chatEntry);
 const oldMessage = z.object({
@@ -97,6 +99,15 @@ export const chatEndpoints = {
     request: groupMember.extend({ ROLE: z.enum(roles, `must be one of ${roles.join(', ')}`) }),
     response: z.object({ message }),
     statuses: [200, 400, 401, 403, 404, 409],
+    refusals: plainRefusals,
+  },
+  setRetention: {
+    method: 'POST',
+    path: '/set_retention',
+    credentials: 'session',
+    request: z.object({ GROUP_ID: field.chatId, RETENTION_DAYS: field.retentionDays }),
+    response: z.object({ message, RETENTION_DAYS: z.number().int() }),
+    statuses: [200, 400, 401, 403, 404],
     refusals: plainRefusals,
   },
   listMembers: {

@@ -107,6 +107,8 @@ export const serverEvents = {
       GAP: z.literal(true),
       FROM: z.number().int().positive(),
       TO: z.number().int().positive(),
+      /** They were removed for their age: there is nothing to be fetched. */
+      REMOVED: z.literal(true).optional(),
     }),
     errorReply,
   ]),

@@ -160,3 +160,22 @@ export interface MarkStore {
   /** Moves the read mark of one of the asker's chats forward, never beyond its end; the mark now, null when not a member. */
   markRead(uid: number, ref: ChatRef, seq: number): Promise<number | null>;
 }
+
+/** How long messages stay. Positions of what was removed are never given again. */
+export interface RetentionStore {
+  /** Owner and admins of a group say after how many days its messages are removed; null for no rule of its own. */
+  setRetention(
+    actorUid: number,
+    groupId: string,
+    retentionDays: number | null,
+  ): Promise<'done' | 'no_group' | 'not_allowed'>;
+  /**
+   * Removes messages that are older than their group's rule or than `mostDays` (null for no such rule), the oldest of one
+   * chat after another: a stretch that nobody has to wait for, of the chats after `after` (0 to begin).
+   * @returns how many, and `next` to go on from, null at the end
+   */
+  removeOldMessages(
+    rule: { mostDays: number | null; now: number },
+    after: number,
+  ): Promise<{ removed: number; next: number | null }>;
+}

@@ -31,6 +31,8 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
         lastBody: messages.body,
         lastMessageAt: chats.lastMessageAt,
         readSeq: members.readSeq,
+        firstSeq: chats.firstSeq,
+        retentionDays: chats.retentionDays,
       })
       .from(members)
       .innerJoin(chats, eq(chats.id, members.chatId))
@@ -206,11 +208,15 @@ interface ChatRow {
   lastBody: string | null;
   lastMessageAt: number | null;
   readSeq: number;
+  firstSeq: number;
+  retentionDays: number | null;
 }
 
 function viewOf(row: ChatRow): ChatView {
-  const { createdAt, lastSeq, lastBody, lastMessageAt, readSeq } = row;
-  const rest = { createdAt, lastSeq, lastBody, lastMessageAt, readSeq };
+  const { createdAt, lastSeq, lastBody, lastMessageAt, firstSeq, retentionDays } = row;
+  // What exists no more is not unread.
+  const readSeq = Math.max(row.readSeq, firstSeq - 1);
+  const rest = { createdAt, lastSeq, lastBody, lastMessageAt, readSeq, firstSeq, retentionDays };
   const ref = refOf(row);
   if (ref.kind === 'group') return { ref, name: row.groupName, picture: row.groupPicture, ...rest };
   return { ref, name: shownName(row.otherName), picture: row.otherPicture ?? '', ...rest };

@@ -1,5 +1,5 @@
 // One-time codes in SQLite: issued within limits, tried at most five times, used once.
-import { and, desc, eq, gt, isNull, lt, sql } from 'drizzle-orm';
+import { and, desc, eq, gt, isNull, lt, lte, sql } from 'drizzle-orm';
 import { accounts, codes } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { AccountStore, CodeLimits, CodePurpose, NewCode, TriedCode } from './store.ts';
@@ -53,7 +53,14 @@ async function waitFor(
   const sent = await tx
     .select({ at: codes.createdAt })
     .from(codes)
-    .where(and(eq(codes.uid, uid), eq(codes.purpose, purpose), gt(codes.createdAt, createdAt - hourMs)))
+    .where(
+      and(
+        eq(codes.uid, uid),
+        eq(codes.purpose, purpose),
+        gt(codes.createdAt, createdAt - hourMs),
+        lte(codes.createdAt, createdAt), // what was sent before the clock was set back would count for as long as that
+      ),
+    )
     .orderBy(desc(codes.createdAt));
   const newest = sent[0];
   if (!newest || sent.length < limits.atOnce) return 0;
@@ -68,6 +75,7 @@ export function liveCodes(purpose: CodePurpose, now: number) {
     eq(codes.purpose, purpose),
     isNull(codes.usedAt),
     gt(codes.expiresAt, now),
+    lt(codes.createdAt, now + hourMs), // made while the clock was ahead, it would be good until then
     lt(codes.wrongTries, maxWrongTries),
   );
 }

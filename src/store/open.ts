@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { eq } from 'drizzle-orm';
+import type { AppError } from '../errors.ts';
 import { createAccountStore } from './accounts.ts';
 import { createAdminStore } from './admin.ts';
 import type { AdminStore } from './admin-store.ts';
@@ -11,11 +12,13 @@ import { createChatStore } from './chats.ts';
 import { createCodeStore } from './codes.ts';
 import { createEraser } from './erasure.ts';
 import { createExport } from './export.ts';
+import { tellingFailures } from './failures.ts';
 import { openLedger } from './ledger.ts';
 import { acquireLock } from './lock.ts';
 import { createMessageStore } from './messages.ts';
 import type { OwnDataStore } from './own-data-store.ts';
 import { createResetStore } from './reset.ts';
+import { createRetentionStore } from './retention.ts';
 import { createRoleStore } from './roles.ts';
 import { chats, installation } from './schema.ts';
 import { createSecondFactorStore } from './second-factors.ts';
@@ -40,6 +43,8 @@ export interface StoreOptions {
   readonly upgraded?: (upgrade: Upgrade) => void;
   /** Told of each call and each transaction. */
   readonly watch?: StoreWatch;
+  /** Is told of each failure that passes, such as a full disk. */
+  readonly failed?: (failure: AppError) => void;
 }
 
 /**
@@ -54,6 +59,7 @@ export async function openStore({
   beside = false,
   upgraded,
   watch,
+  failed = () => undefined,
 }: StoreOptions): Promise<Store & AdminStore & OwnDataStore> {
   const inFolder = (name: string) => join(dirname(path), name);
   const ledger = openLedger(inFolder('erasures.jsonl'));
@@ -73,28 +79,33 @@ export async function openStore({
   });
   const accounts = createAccountStore(driver, emit, defaultGroup.groupId);
   const admin = createAdminStore(driver, emit, defaultGroup.groupId);
-  const store: Store & AdminStore & OwnDataStore = {
-    ...accounts,
-    ...admin,
-    // Messages of an erased account may have stayed, and must not become somebody else's.
-    createAccount: async (account, ...rest) =>
-      ledger.has(account.uid) ? 'uid_taken' : accounts.createAccount(account, ...rest),
-    createVerifiedAccount: async (account) =>
-      ledger.has(account.uid) ? 'uid_taken' : admin.createVerifiedAccount(account),
-    ...createSessionStore(driver, emit),
-    ...createCodeStore(driver),
-    ...createSecondFactorStore(driver),
-    ...createResetStore(driver, emit, defaultGroup.groupId),
-    ...createChatStore(driver, emit, defaultGroup.groupId),
-    ...createRoleStore(driver, emit, defaultGroup.groupId),
-    ...createMessageStore(driver, emit, defaultGroup.groupId),
-    ...createBlockStore(driver),
-    ...createAuditStore(driver),
-    ...createExport(driver),
-    eraseAccount,
-    epoch,
-    close: () => driver.close(),
-  };
+  const store: Store & AdminStore & OwnDataStore = tellingFailures(
+    {
+      ...accounts,
+      ...admin,
+      // Messages of an erased account may have stayed, and must not become somebody else's.
+      createAccount: async (account, ...rest) =>
+        ledger.has(account.uid) ? 'uid_taken' : accounts.createAccount(account, ...rest),
+      createVerifiedAccount: async (account) =>
+        ledger.has(account.uid) ? 'uid_taken' : admin.createVerifiedAccount(account),
+      ...createSessionStore(driver, emit),
+      ...createCodeStore(driver),
+      ...createSecondFactorStore(driver),
+      ...createResetStore(driver, emit, defaultGroup.groupId),
+      ...createChatStore(driver, emit, defaultGroup.groupId),
+      ...createRoleStore(driver, emit, defaultGroup.groupId),
+      ...createMessageStore(driver, emit, defaultGroup.groupId),
+      ...createBlockStore(driver),
+      ...createRetentionStore(driver, defaultGroup.groupId),
+      ...createAuditStore(driver),
+      ...createExport(driver),
+      eraseAccount,
+      epoch,
+      trimLog: (when) => driver.trimLog(when),
+      close: () => driver.close(),
+    },
+    failed,
+  );
   // It looks at every account, so a command leaves that to the server where it has done it.
   if (!beside || !(await hasGroup(driver, defaultGroup.groupId)))
     await store.ensureDefaultGroup({ ...defaultGroup, now: clock() });

@@ -60,6 +60,10 @@ export const chats = sqliteTable('chats', {
   createdAt: integer('created_at').notNull(),
   lastSeq: integer('last_seq').notNull().default(0),
   lastMessageAt: integer('last_message_at'),
+  /** A group's own rule: its messages are removed after so many days; null for none. */
+  retentionDays: integer('retention_days'),
+  /** Position of the oldest message that was not removed for its age; one beyond the end when all were. */
+  firstSeq: integer('first_seq').notNull().default(1),
 });
 
 export const members = sqliteTable(

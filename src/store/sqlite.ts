@@ -1,11 +1,13 @@
 // The SQLite driver: opens the file, migrates it, and hands out one queued writer and one separate reader.
-import { Database, SQLiteError } from 'bun:sqlite';
+import { Database } from 'bun:sqlite';
 import { closeSync, openSync } from 'node:fs';
 import { is, Param, Placeholder } from 'drizzle-orm';
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite';
 import { AppError } from '../errors.ts';
+import { asUnavailable } from './failures.ts';
 import { refuseNewer, type Upgrade, upgrade } from './upgrade.ts';
 import { beginWait, type StoreWatch } from './watch.ts';
+import { cutLog, type LogTrim, logBytes } from './write-ahead-log.ts';
 
 export type Queries = BunSQLiteDatabase;
 
@@ -52,6 +54,12 @@ export interface Driver {
    * @throws AppError `unavailable` when nobody could write now
    */
   probe(): Promise<void>;
+  /**
+   * Takes back the room of a write-ahead log over `overBytes`, in its turn among the transactions and only when there
+   * was none for `quietMs`: whoever commits meanwhile waits.
+   * @throws AppError `unavailable` when the disk is too full for it; nothing is lost then
+   */
+  trimLog(when: { overBytes: number; quietMs: number }): Promise<LogTrim>;
   /** Waits for the queued transactions, then closes both connections. */
   close(): Promise<void>;
 }
@@ -103,7 +111,13 @@ export function openDatabase(
   const dataVersion = client.query<{ data_version: number }, []>('PRAGMA data_version');
   const foreignVersion = () => dataVersion.get()?.data_version ?? 0;
   let version = 0;
+  let wroteAt = performance.now();
   let tail: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(work: () => T | Promise<T>): Promise<T> => {
+    const run = tail.then(work);
+    tail = run.catch(() => undefined); // the caller has the error; the next in the queue must start all the same
+    return run;
+  };
 
   return {
     reader: drizzle(readClient),
@@ -116,7 +130,7 @@ export function openDatabase(
     },
     write(body, committed, { keepsVersion = false } = {}) {
       const endWait = beginWait();
-      const run = tail.then(async () => {
+      return inTurn(async () => {
         endWait();
         const beganAt = performance.now();
         try {
@@ -128,26 +142,32 @@ export function openDatabase(
           version += 1; // what was remembered in a transaction that was rolled back is not true either
           throw error;
         } finally {
-          watch?.transaction(performance.now() - beganAt);
+          wroteAt = performance.now();
+          watch?.transaction(wroteAt - beganAt);
         }
       });
-      tail = run.catch(() => undefined); // the caller has the error; the next in the queue must start all the same
-      return run;
     },
     version: () => `${version} ${foreignVersion()}`,
     foreignVersion,
-    probe() {
-      const run = tail.then(() => tryToWrite(client));
-      tail = run.catch(() => undefined);
-      return run;
-    },
+    probe: () => inTurn(() => tryToWrite(client)),
+    trimLog: ({ overBytes, quietMs }) =>
+      inTurn(() => {
+        const bytes = logBytes(path);
+        if (bytes <= overBytes) return { outcome: 'short', bytes };
+        if (performance.now() - wroteAt < quietMs) return { outcome: 'busy', bytes };
+        return { outcome: tryToCut(client, patienceMs), bytes };
+      }),
     async close() {
       await tail;
-      // Leaves everything in the one file, unless somebody else reads: waiting for him would lock out all writers.
-      client.run('PRAGMA busy_timeout = 0');
-      client.run('PRAGMA wal_checkpoint(TRUNCATE)');
-      readClient.close();
-      client.close();
+      try {
+        // Leaves everything in the one file, unless somebody else reads: waiting for him would lock out all writers.
+        tryToCut(client, 0);
+      } catch (error) {
+        if (!(error instanceof AppError)) throw error; // a full disk: the next start finds all of it in the log
+      } finally {
+        readClient.close();
+        client.close();
+      }
     },
   };
 }
@@ -184,6 +204,14 @@ async function inTransaction<T>(client: Database, body: () => Promise<T>): Promi
   }
 }
 
+function tryToCut(client: Database, patienceMs: number): 'held' | 'trimmed' {
+  try {
+    return cutLog(client, patienceMs);
+  } catch (error) {
+    throw asUnavailable(error);
+  }
+}
+
 function tryToWrite(client: Database): void {
   try {
     client.run('BEGIN IMMEDIATE');
@@ -193,20 +221,4 @@ function tryToWrite(client: Database): void {
   } finally {
     if (client.inTransaction) client.run('ROLLBACK');
   }
-}
-
-/** A full disk or a lock held elsewhere passes; anything else is a defect and stays what it is. */
-function asUnavailable(error: unknown): unknown {
-  const cause = error instanceof Error && error.cause instanceof SQLiteError ? error.cause : error;
-  if (
-    !(cause instanceof SQLiteError) ||
-    !/^SQLITE_(FULL|IOERR|BUSY|CANTOPEN|READONLY)/.test(cause.code ?? '')
-  )
-    return error;
-  const reason = cause.code === 'SQLITE_FULL' ? 'The disk is full.' : 'The database is busy.';
-  const unavailable = new AppError('unavailable', `${reason} Nothing was saved, try again later.`, {
-    retryAfterMs: 5000,
-  });
-  unavailable.cause = cause;
-  return unavailable;
 }

@@ -9,7 +9,9 @@ import type {
   MessageStore,
   Person,
   RemovedMessage,
+  RetentionStore,
 } from './chat-store.ts';
+import type { LogTrim } from './write-ahead-log.ts';
 
 export type CodePurpose = 'verify' | 'email_change' | 'email_undo' | 'reset';
 
@@ -241,6 +243,7 @@ export type AuditKind =
   | 'second_factor_off'
   | 'recovery_code_used'
   | 'role_changed'
+  | 'retention_changed'
   | 'message_removed'
   | 'banned'
   | 'unbanned'
@@ -290,8 +293,14 @@ export interface Store
     ChatStore,
     MessageStore,
     BlockStore,
+    RetentionStore,
     AuditStore {
   /** What clients know this history by; another one after a restore. */
   readonly epoch: string;
+  /**
+   * Takes back the room of a write-ahead log over `overBytes`, if nobody has written for `quietMs`.
+   * @throws AppError `unavailable` when the disk is too full for it
+   */
+  trimLog(when: { overBytes: number; quietMs: number }): Promise<LogTrim>;
   close(): Promise<void>;
 }

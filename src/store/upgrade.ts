@@ -5,9 +5,15 @@ import { basename, dirname, join } from 'node:path';
 import firstMigration from './migrations/0001_first.sql' with { type: 'text' };
 import deliveryMigration from './migrations/0002_delivery.sql' with { type: 'text' };
 import safetyMigration from './migrations/0003_safety.sql' with { type: 'text' };
+import retentionMigration from './migrations/0004_retention.sql' with { type: 'text' };
 
 /** Every migration in order; a database's `user_version` says how many it has. */
-const migrations: readonly string[] = [firstMigration, deliveryMigration, safetyMigration];
+const migrations: readonly string[] = [
+  firstMigration,
+  deliveryMigration,
+  safetyMigration,
+  retentionMigration,
+];
 
 /** How many copies stay, this one and the one before. */
 const copiesKept = 2;

@@ -44,6 +44,6 @@ function timed(name: string, method: () => unknown, called: StoreWatch['called']
   return result;
 }
 
-function isThenable(result: unknown): boolean {
+export function isThenable(result: unknown): result is PromiseLike<unknown> {
   return typeof result === 'object' && result !== null && 'then' in result;
 }

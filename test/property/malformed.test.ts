@@ -79,6 +79,7 @@ function plausible(field: string): fc.Arbitrary<unknown> {
     MEMBER_UID: uids,
     BLOCKED_UID: uids,
     ROLE: ['owner', 'admin', 'member', 'Owner', ''],
+    RETENTION_DAYS: [0, 1, '30', 3650, 3651, ''],
     MESSAGE_ID: [0, 1, 2, '1'],
     MEMBERS: [[alice.uid], [bob.uid, bob.uid], [123456789], []],
     SENDER_ID: uids,

@@ -25,6 +25,7 @@ export interface TestServerOptions {
 export class TestServer {
   #running: RunningServer | null = null;
   #offsetMs = 0;
+  #elapsedMs = 0;
   #laterEnv: Record<string, string> = {};
 
   private constructor(
@@ -40,8 +41,17 @@ export class TestServer {
 
   readonly clock = (): number => Date.now() + this.#offsetMs;
 
+  /** ms that pass evenly, whatever the clock is set to. */
+  readonly elapsed = (): number => performance.now() + this.#elapsedMs;
+
   /** Lets the server believe that time has passed; timers do not run faster. */
   advance(ms: number): void {
+    this.#offsetMs += ms;
+    this.#elapsedMs += ms;
+  }
+
+  /** Sets the clock ahead, or with less than 0 back, without any time having passed. */
+  setClock(ms: number): void {
     this.#offsetMs += ms;
   }
 
@@ -60,7 +70,8 @@ export class TestServer {
       format: 'json',
       ...(onLog ? { write: onLog } : {}),
     });
-    this.#running = await startServer({ config, log, command: [process.execPath, entry], clock: this.clock });
+    const command = [process.execPath, entry];
+    this.#running = await startServer({ config, log, command, clock: this.clock, elapsed: this.elapsed });
   }
 
   /** Stops the server and starts it again on the same data, with `env` on top of what it had; the port changes. */
