@@ -104,8 +104,9 @@ export class Bucket {
     const now = this.clock();
     const interval = 1000 / this.rate.perSecond / this.width;
     const fullMs = interval * this.rate.burst * this.width;
-    // Further ahead than all of the burst it stands only after the clock was set back.
-    const allowedAt = Math.max(Math.min(this.#allowedAt.get(key) ?? 0, now + fullMs), now);
+    const stood = this.#allowedAt.get(key) ?? 0;
+    // Further ahead than all of the burst it stands only after the clock was set back, and then begins anew.
+    const allowedAt = stood > now + fullMs ? now : Math.max(stood, now);
     const waitMs = allowedAt - now - (fullMs - interval);
     if (waitMs > 0) return waitMs;
     this.#allowedAt.set(key, allowedAt + interval);

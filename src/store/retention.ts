@@ -7,7 +7,7 @@ import type { Driver, Queries } from './sqlite.ts';
 
 /** How many chats are looked at, and how many messages are removed, in one go: a few milliseconds' work each. */
 const chatsAtOnce = 1000;
-const messagesAtOnce = 500;
+const messagesAtOnce = 250;
 const dayMs = 24 * 60 * 60 * 1000;
 
 export function createRetentionStore(driver: Driver, defaultGroupId: string): RetentionStore {
