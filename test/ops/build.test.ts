@@ -1,11 +1,12 @@
 // Executables for other platforms: each has its own Argon2 inside, a build without it fails, and the sums are right.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { version } from '../../package.json' with { type: 'json' };
 import { assertHolds, compile } from '../../scripts/build/compile.ts';
 import { installPackages, type Packages, runtimeIn } from '../../scripts/build/packages.ts';
+import { smoke } from '../../scripts/build/smoke.ts';
 import { hostTarget, type Target, targets } from '../../scripts/build/targets.ts';
 
 const root = join(import.meta.dir, '../..');
@@ -28,6 +29,9 @@ const addonOf = async ({ addon }: Target) => {
   return join(at, (await Bun.file(join(at, 'package.json')).json()).main);
 };
 
+const sha256 = async (path: string) =>
+  new Bun.CryptoHasher('sha256').update(await Bun.file(path).bytes()).digest('hex');
+
 beforeAll(async () => {
   packages = await installPackages([foreign, hostTarget()]);
 }, 120_000);
@@ -38,18 +42,22 @@ afterAll(() => {
 });
 
 describe('a build for other platforms', () => {
-  test('Its executable is named after version and platform, has that Argon2 inside and no other, and its hash is written down.', async () => {
+  test('Each is named after version and platform, has its Argon2 inside and no other, ran if it can here, and its hash is written down.', async () => {
     const out = join(folder, 'out');
-    const { status, stdout, stderr } = await build('--target', foreign.name, out);
+    const chosen = [foreign, hostTarget()];
+    const { status, stdout, stderr } = await build(...chosen.flatMap(({ name }) => ['--target', name]), out);
     expect(status, stderr).toBe(0);
-    const name = `chat-backend-${version}-${foreign.name}`;
-    expect(stdout).toMatch(new RegExp(`^${name}: \\d+ MB, (?:ran: |not run here: )`));
-    expect(readdirSync(out).sort()).toEqual(['SHA256SUMS', name]);
+    const names = chosen.map(({ name }) => `chat-backend-${version}-${name}`);
+    const [others, own] = stdout.split('\n');
+    expect(others).toMatch(new RegExp(`^${names[0]}: \\d+ MB, (?:ran: |not run here: )`));
+    expect(own).toMatch(new RegExp(`^${names[1]}: \\d+ MB, ran: signed up, stopped$`));
+    expect(readdirSync(out).sort()).toEqual(['SHA256SUMS', ...names].sort());
 
-    await assertHolds(join(out, name), await addonOf(foreign));
-    expect(assertHolds(join(out, name), await addonOf(hostTarget()))).rejects.toThrow('inside');
-    const hash = new Bun.CryptoHasher('sha256').update(await Bun.file(join(out, name)).bytes()).digest('hex');
-    expect(await Bun.file(join(out, 'SHA256SUMS')).text()).toBe(`${hash}  ${name}\n`);
+    const executable = join(out, names[0] ?? '');
+    await assertHolds(executable, await addonOf(foreign));
+    await expect(assertHolds(executable, await addonOf(hostTarget()))).rejects.toThrow('inside');
+    const sums = await Promise.all(names.map(async (name) => `${await sha256(join(out, name))}  ${name}\n`));
+    expect(await Bun.file(join(out, 'SHA256SUMS')).text()).toBe(sums.join(''));
   }, 120_000);
 
   test('Bun leaves an addon out without a word when its package is missing, which is found in the executable.', async () => {
@@ -59,7 +67,7 @@ describe('a build for other platforms', () => {
       compile: { outfile, target: foreign.compile, executablePath: process.execPath },
     });
     expect(built.success).toBe(true);
-    expect(assertHolds(outfile, await addonOf(foreign))).rejects.toThrow(
+    await expect(assertHolds(outfile, await addonOf(foreign))).rejects.toThrow(
       `silent does not have ${await addonOf(foreign)} inside`,
     );
   }, 60_000);
@@ -70,13 +78,25 @@ describe('a build for other platforms', () => {
       rmSync(join(packages.folder, name), { recursive: true });
       const runtime = runtimeIn(packages.folder, foreign);
       const refusal = compile(foreign, { packages: packages.folder, runtime, outfile });
-      expect(refusal).rejects.toThrow(new RegExp(`${name}.* is missing`));
-      await refusal.catch(() => null);
+      await expect(refusal).rejects.toThrow(new RegExp(`${name}.* is missing`));
       packages[Symbol.dispose]();
       packages = await installPackages([foreign]);
     }
     expect(readdirSync(folder)).not.toContain('none');
   }, 120_000);
+
+  test('An executable of this machine that does not start, or does not sign anybody up, stops the build; one of another is only said not to run.', async () => {
+    const pretend = (name: string, script: string) => {
+      const path = join(folder, name);
+      writeFileSync(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+      return path;
+    };
+    const broken = pretend('broken', 'echo no loader >&2; exit 1');
+    await expect(smoke(broken, hostTarget(), hostTarget())).rejects.toThrow('does not run: no loader');
+    expect(await smoke(broken, foreign, hostTarget())).toBeString();
+    const dying = pretend('dying', '[ "$1" = --version ] || exit 7');
+    await expect(smoke(dying, hostTarget(), hostTarget())).rejects.toThrow('exit status 7');
+  });
 
   test('A platform that does not exist is refused with the names of those that do.', async () => {
     const { status, stderr } = await build('--target', 'beos-x64');
