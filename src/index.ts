@@ -5,6 +5,8 @@ import { createLog } from './log.ts';
 import { backupCommand } from './ops/backup/backup.ts';
 import { restoreCommand } from './ops/backup/restore-command.ts';
 import { type Asked, type CommandTable, commandHelp, readLine, UsageError } from './ops/command-line.ts';
+import { doctorCommand } from './ops/doctor/doctor.ts';
+import { statusCommand } from './ops/status/status.ts';
 import { userCommands } from './ops/user-command.ts';
 import { startServer } from './server.ts';
 
@@ -26,6 +28,8 @@ const commands: CommandTable<Config> = {
     },
   },
   restore: restoreCommand,
+  doctor: doctorCommand,
+  status: statusCommand,
   ...userCommands,
 };
 

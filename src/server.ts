@@ -38,6 +38,7 @@ import { AdminService } from './ops/admin/service.ts';
 import { createBackupRunner, createDrillRunner, type RunnerNote } from './ops/backup/runner.ts';
 import { finishRestore } from './ops/backup/swap.ts';
 import { watchForeignWrites } from './ops/foreign-writes.ts';
+import { backupPlanOf } from './ops/health/backup-checks.ts';
 import { createHealth } from './ops/health/health.ts';
 import { startHousekeeping } from './ops/housekeeping.ts';
 import { addGauges } from './ops/metrics/gauges.ts';
@@ -266,6 +267,8 @@ function assemble(
     dataDir: config.DATA_DIR,
     lowDiskBytes: config.DISK_LOW_BYTES,
     probe: () => store.probe(),
+    backups: config.BACKUP_REPO ? backupPlanOf(config, clock()) : null,
+    clock,
   });
   const app = createApp({
     accounts: new AccountService(accountDeps),

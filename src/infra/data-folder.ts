@@ -30,6 +30,18 @@ export function openDataFolder(path: string, log: Log): void {
   for (const name of files) tighten(join(path, name), 0o600, log);
 }
 
+/** What in the folder others of this machine may read, each with the mode it should have; nothing on Windows. */
+export function findWide(path: string): { path: string; mode: number }[] {
+  if (process.platform === 'win32') return [];
+  const wanted = [
+    ...folders.map((name) => [name, 0o700] as const),
+    ...files.map((name) => [name, 0o600] as const),
+  ];
+  return wanted
+    .map(([name, mode]) => ({ path: join(path, name), mode }))
+    .filter((entry) => ((statSync(entry.path, { throwIfNoEntry: false })?.mode ?? 0) & others) !== 0);
+}
+
 function tighten(path: string, mode: number, log: Log): void {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (!stats || (stats.mode & others) === 0) return;

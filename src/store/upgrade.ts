@@ -15,6 +15,9 @@ const migrations: readonly string[] = [
   retentionMigration,
 ];
 
+/** The schema that this program works with. */
+export const newestSchema = migrations.length;
+
 /** How many copies stay, this one and the one before. */
 const copiesKept = 2;
 /** What must stay free beside the copy for the migrations themselves. */

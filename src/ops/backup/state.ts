@@ -52,6 +52,11 @@ export function readBackupState(dataDir: string): BackupState {
   }
 }
 
+/** Whether the last backup that ended is one that failed. */
+export function isFailing({ lastSuccess, lastFailure }: BackupState): boolean {
+  return lastFailure !== null && lastFailure.atMs > (lastSuccess?.atMs ?? 0);
+}
+
 /**
  * Replaces some of it, in one step for who reads it; the rest stays, also when another process writes at the same time.
  * @throws the file system's error, and Error when another writer does not let go

@@ -16,7 +16,7 @@ export const warn = (detail: string): Check => ({ state: 'warn', detail });
 export const fail = (detail: string): Check => ({ state: 'fail', detail });
 
 /** What could not even be looked at has failed. */
-export function settled(check: Promise<Check>): Promise<Check> {
+export function settled<C extends Check | null>(check: Promise<C>): Promise<C | Check> {
   return check.catch((error: unknown) => fail(wordsOf(error)));
 }
 

@@ -1,4 +1,6 @@
 // Whether the server may be sent people: the checks behind /readyz, looked at once a second at most.
+import { readBackupState } from '../backup/state.ts';
+import { type BackupPlan, checkBackups } from './backup-checks.ts';
 import type { Check } from './checks.ts';
 import { checkDatabase, checkDisk, fail, ok, settled } from './checks.ts';
 
@@ -17,11 +19,14 @@ export interface HealthDeps {
   readonly lowDiskBytes: number;
   /** Tries whether the database can be written. */
   readonly probe: () => Promise<void>;
+  /** Null when no backups are made. */
+  readonly backups: BackupPlan | null;
+  readonly clock: () => number;
 }
 
 const freshMs = 1000;
 
-export function createHealth({ dataDir, lowDiskBytes, probe }: HealthDeps): Health {
+export function createHealth({ dataDir, lowDiskBytes, probe, backups, clock }: HealthDeps): Health {
   let isStopping = false;
   let lookedAt = Number.NEGATIVE_INFINITY;
   let looked: Promise<Checks> = Promise.resolve({});
@@ -31,7 +36,8 @@ export function createHealth({ dataDir, lowDiskBytes, probe }: HealthDeps): Heal
       settled(checkDatabase(probe)),
       settled(checkDisk(dataDir, lowDiskBytes)),
     ]);
-    return { DATABASE: database, DISK: disk };
+    const made = backups && checkBackups(readBackupState(dataDir), backups, clock());
+    return { DATABASE: database, DISK: disk, ...made };
   };
   return {
     async look() {

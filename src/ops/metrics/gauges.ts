@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Metrics } from '../../infra/metrics.ts';
-import { type BackupState, readBackupState } from '../backup/state.ts';
+import { isFailing, readBackupState } from '../backup/state.ts';
 import { freeBytes } from '../health/checks.ts';
 
 export interface GaugeSources {
@@ -98,11 +98,6 @@ function addBackups(metrics: Metrics, { dataDir, clock }: GaugeSources): void {
       chat_drill_failing: Number(drill?.ok === false),
     };
   });
-}
-
-/** Whether the last backup that ended is one that failed. */
-export function isFailing({ lastSuccess, lastFailure }: BackupState): boolean {
-  return lastFailure !== null && lastFailure.atMs > (lastSuccess?.atMs ?? 0);
 }
 
 /** Named as every Prometheus client names them; those of prom-client are of Node and partly nonsense on Bun (tried). */
