@@ -3,10 +3,12 @@ import { Database } from 'bun:sqlite';
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { connect } from 'node:net';
 import { join as joinPath } from 'node:path';
+import { noteBackupState } from '../../src/ops/backup/state.ts';
 import { adminKey, bearer } from '../support/admin.ts';
 import { checked, credentials, join } from '../support/people.ts';
 import { type Answer, TestServer, withServer } from '../support/server.ts';
 
+const hourMs = 60 * 60 * 1000;
 /** How long an answer of /readyz may be the one of before. */
 const freshMs = 1050;
 
@@ -79,6 +81,47 @@ describe('/healthz and /readyz', () => {
       { env: { DISK_LOW_BYTES: String(2 ** 50) } },
     );
   });
+
+  test('late and failed backups and drills are warnings, told to nobody without the key', async () => {
+    await withServer(
+      async (own) => {
+        const states = async () => {
+          await Bun.sleep(freshMs);
+          const { status, body } = await readiness(own, bearer(adminKey(own)));
+          expect(status).toBe(200);
+          const { BACKUP, REMOTE, DRILL } = body.details;
+          return { BACKUP: BACKUP.STATE, REMOTE: REMOTE.STATE, DRILL: DRILL.STATE, words: BACKUP.DETAIL };
+        };
+        expect(await states()).toMatchObject({ BACKUP: 'ok', REMOTE: 'ok', DRILL: 'ok' });
+        own.advance(2 * hourMs);
+        expect(await states()).toMatchObject({ BACKUP: 'ok', words: 'no backup yet' });
+        own.advance(hourMs);
+        expect(await states()).toMatchObject({ BACKUP: 'warn', words: 'no backup yet: look into the log' });
+
+        const success = { commit: 'x', bytes: 5_000_000, durationMs: 900, outcome: 'pushed' } as const;
+        const noteSuccess = () =>
+          noteBackupState(own.dataDir, { lastSuccess: { atMs: own.clock(), ...success } });
+        noteSuccess();
+        expect(await states()).toMatchObject({ BACKUP: 'ok' });
+        noteBackupState(own.dataDir, { lastFailure: { atMs: own.clock(), message: 'the remote is away' } });
+        expect(await states()).toMatchObject({
+          BACKUP: 'warn',
+          words: expect.stringContaining('the remote is away'),
+        });
+        expect(JSON.stringify((await readiness(own)).body)).not.toContain('away');
+        noteSuccess();
+        const drill = { ok: false, message: 'a part is missing', durationMs: 900, commit: null };
+        noteBackupState(own.dataDir, { lastDrill: { atMs: own.clock(), ...drill } });
+        expect(await states()).toMatchObject({ BACKUP: 'ok', DRILL: 'warn' });
+        noteBackupState(own.dataDir, { lastDrill: { atMs: own.clock(), ...drill, ok: true } });
+        expect(await states()).toMatchObject({ DRILL: 'ok' });
+        own.advance(15 * 24 * hourMs);
+        expect(await states()).toMatchObject({ DRILL: 'warn' });
+        expect((await readiness(own)).body.checks).toMatchObject({ BACKUP: 'up', REMOTE: 'up', DRILL: 'up' });
+      },
+      { env: { BACKUP_REPO: '/nowhere.git', BACKUP_SCHEDULE: '0 * * * *' } },
+    );
+  }, 30_000);
 
   test('a server that is stopping is not ready', async () => {
     const own = await TestServer.start();

@@ -31,7 +31,16 @@ describe('words', () => {
     test(`${word} prints every command and exits 0.`, async () => {
       const { status, stdout, stderr } = await run([word]);
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-      for (const command of ['serve', 'backup', 'user create', 'user list', 'invite', '--version'])
+      for (const command of [
+        'serve',
+        'backup',
+        'doctor',
+        'status',
+        'user create',
+        'user list',
+        'invite',
+        '--version',
+      ])
         expect(stdout).toInclude(command);
     });
   }
