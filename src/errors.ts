@@ -91,7 +91,6 @@ export const closeCodes = {
   tooSlow: 4001,
   crowdedOut: 4002,
   sessionEnded: 4501,
-  protocolViolation: 4502,
   flooding: 4503,
 } as const;
 

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Server } from 'bun';
 import { version } from '../package.json' with { type: 'json' };
-import { createNote } from './accounts/audit.ts';
+import { createAudit } from './accounts/audit.ts';
 import { OneTimeCodes } from './accounts/codes.ts';
 import { OwnData } from './accounts/own-data.ts';
 import { ProfileService } from './accounts/profile.ts';
@@ -121,7 +121,7 @@ async function start({
     throw error;
   });
   const headers = safetyHeaders(config.CORS_ORIGINS, config.HSTS_SECONDS);
-  const { app, gateway, sessions, mailer, backups, drills, health } = assemble(
+  const { app, gateway, sessions, ownData, recovery, audit, mailer, backups, drills, health } = assemble(
     { config, log, command, clock, elapsed, headers, metrics },
     store,
     bus,
@@ -167,6 +167,7 @@ async function start({
   const housekeeping = startHousekeeping({
     store,
     expiry: () => sessions.expiry(),
+    besides: [() => audit.noteLeftOut(), (goesOn) => ownData.clearLeftovers(goesOn)],
     retentionDays: config.RETENTION_DAYS ?? null,
     clock,
     elapsed,
@@ -184,11 +185,13 @@ async function start({
       backups?.stop();
       drills?.stop();
       const answered = server.stop();
+      const handedOver = recovery.stop();
       await gateway.stop();
-      await Promise.race([answered, Bun.sleep(graceMs)]);
+      await Promise.race([Promise.all([answered, handedOver]), Bun.sleep(graceMs)]);
       await server.stop(true);
       await housekeeping.stop();
       await mailer.stop();
+      await audit.noteLeftOut();
       await store.close();
       lock[Symbol.dispose]();
     },
@@ -215,7 +218,8 @@ function assemble(
   const { limited } = counts;
   const limiter = createLimiter(width, limited);
   const serverSecret = readOrMakeKey(inData('server.secret'), newInstallationKey);
-  const note = watchLogins(createNote(store, clock, log), counts);
+  const audit = createAudit(store, clock, log);
+  const note = watchLogins(audit.note, counts);
   const sessions = new Sessions({ store, serverSecret, note, clock, log });
   const mailer = createMailer({
     smtpUrl: config.SMTP_URL,
@@ -242,6 +246,11 @@ function assemble(
     log,
     registration: { mode: config.REGISTRATION, allowedDomains: config.ALLOWED_EMAIL_DOMAINS ?? null },
   };
+  const ownData = new OwnData(accountDeps);
+  const recovery = new PasswordRecovery({
+    ...accountDeps,
+    resetGuesses: createGuesses('reset', width, limited),
+  });
   const retentionDays = config.RETENTION_DAYS ?? null;
   const chats = new ChatService({ store, note, limiter, retentionDays, clock });
   const messages = new MessageService(watchAppends(store, counts), note, clock);
@@ -274,9 +283,9 @@ function assemble(
     accounts: new AccountService(accountDeps),
     profiles: new ProfileService(accountDeps),
     secondFactors,
-    ownData: new OwnData(accountDeps),
+    ownData,
     sessions,
-    recovery: new PasswordRecovery({ ...accountDeps, resetGuesses: createGuesses('reset', width, limited) }),
+    recovery,
     chats,
     messages,
     health,
@@ -312,7 +321,7 @@ function assemble(
     messagesWaiting: () => messages.unsettled,
     hashesWaiting,
   });
-  return { app, gateway, sessions, mailer, backups, drills, health };
+  return { app, gateway, sessions, ownData, recovery, audit, mailer, backups, drills, health };
 }
 
 function isForWantOfRoom(error: unknown): boolean {

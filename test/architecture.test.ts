@@ -165,6 +165,13 @@ const fitsOneSitting = eachFile(
   ({ path, text }) => path.startsWith('src/') && text.trimEnd().split('\n').length > 400,
 );
 
+const everyCloseCodeIsUsed: Rule = (files) => {
+  const table = /\bcloseCodes = \{([^}]*)\}/.exec(files.map(({ text }) => text).join('\n'))?.[1] ?? '';
+  const names = [...table.matchAll(/(\w+): \d+/g)].map(([, name = '']) => name);
+  const isUsed = (name: string) => files.some(({ text }) => text.includes(`closeCodes.${name}`));
+  return names.filter((name) => !isUsed(name)).map((name) => `nothing closes with ${name}`);
+};
+
 const dynamicImportsAreLiteral = eachImport((_file, name) => !/^[\w@./:-]+$/.test(name));
 
 interface Case {
@@ -195,6 +202,14 @@ const rules: Record<string, Case> = {
     rule: everyRoomIsKnown,
     broken: { 'src/utils/text.ts': '' },
     sound: { 'src/protocol/text.ts': '' },
+  },
+  'Every close code is used.': {
+    rule: everyCloseCodeIsUsed,
+    broken: { 'src/errors.ts': 'export const closeCodes = {\n  odd: 4999,\n} as const;' },
+    sound: {
+      'src/errors.ts': 'export const closeCodes = {\n  odd: 4999,\n} as const;',
+      'src/gateway/a.ts': "socket.close(closeCodes.odd, 'Odd.');",
+    },
   },
   'The protocol imports only zod and itself.': {
     rule: protocolStandsAlone,

@@ -5,9 +5,10 @@ import { endpoints } from '../protocol/http.ts';
 import type { OwnData } from './own-data.ts';
 
 export function mountOwnData(app: Hono<Env>, authenticate: Authenticate, ownData: OwnData): void {
-  mount(app, endpoints.deleteAccount, authenticate, async ({ fields, actor, address }) => {
+  mount(app, endpoints.deleteAccount, authenticate, async ({ fields, actor, address, hold }) => {
     const { PASSWORD: password, MESSAGES: messages, TOTP: code } = fields;
-    await ownData.erase(actor, { password, messages, code }, address);
+    hold(true);
+    await ownData.erase(actor, { password, messages, code }, address).finally(() => hold(false));
     return { message: 'The account is deleted.' };
   });
 

@@ -42,7 +42,7 @@ export class OwnData {
   constructor(private readonly deps: OwnDataDeps) {}
 
   /**
-   * Erases the actor's account for good; a mail confirms it.
+   * Erases the actor's account for good; a mail confirms it. Takes as long as it takes to go through the message log.
    * @throws AppError `unauthenticated` for a wrong password or code or an ended session; `forbidden` when a second
    *   factor is on and no code was entered; `rate_limited`; `unavailable`
    */
@@ -55,7 +55,13 @@ export class OwnData {
     const erased = await store.eraseAccount({ uid: actor.uid, at, messages }, actor.sessionId);
     if (!erased) throw gone();
     await note({ kind: 'account_deleted', uid: actor.uid, address, detail: `messages: ${messages}` });
+    await this.#clear(actor.uid);
     await notify(this.deps, accountDeletedMail(sender, email, messages, at));
+  }
+
+  /** Clears the message log of what erased accounts left there and could not be cleared of when they were erased. */
+  async clearLeftovers(goesOn: () => boolean): Promise<void> {
+    for (const uid of await this.deps.store.listUncleared()) await this.#clear(uid, goesOn);
   }
 
   /**
@@ -106,6 +112,19 @@ export class OwnData {
       place = page.next;
       await new Promise(setImmediate); // the whole log is gone through: others have their turn in between
     } while (place);
+  }
+
+  /** The account is gone whatever becomes of this: what fails, or is cut off by a stop, is done later. */
+  async #clear(uid: number, goesOn = () => true): Promise<void> {
+    try {
+      let place: LogPlace | null = null;
+      do {
+        place = await this.deps.store.clearNext(uid, place);
+        await new Promise(setImmediate); // messages that came meanwhile go first
+      } while (place && goesOn());
+    } catch (error) {
+      this.deps.log.warn('an erased account is not out of the message log yet', { uid, error });
+    }
   }
 
   async #prove(actor: Actor, password: string): Promise<Account> {

@@ -27,10 +27,10 @@ export class ProfileService {
     return account;
   }
 
-  /** The picture's address, or `''` for an account without one, an unverified or an unknown one. */
+  /** The picture's address, or `''` for an account without one, and for one that nobody can find. */
   async findPicture(uid: number): Promise<string> {
     const account = await this.deps.store.findAccount(uid);
-    return account?.verified ? account.picture : '';
+    return account?.verified && !account.banned ? account.picture : '';
   }
 
   /** Everybody, the actor too; the very same array as long as nothing changed. */

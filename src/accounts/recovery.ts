@@ -20,6 +20,10 @@ export interface PasswordReset {
 }
 
 export class PasswordRecovery {
+  /** Codes that were asked for and are not mailed yet. */
+  readonly #held = new Set<Promise<void>>();
+  readonly #hurry = new AbortController();
+
   constructor(
     /** Delays those who guess codes, by the hash of the address they try. */
     private readonly deps: AccountDeps & { readonly resetGuesses: Guesses },
@@ -39,9 +43,17 @@ export class PasswordRecovery {
     const made = await codes.make(account?.uid ?? nobody, 'reset', email);
     if (!account) return;
     // Not at once either: a request sent right behind this one would have to wait for the disk, and tell.
-    void sleep(randomInt(20, 300))
+    const mailing = this.#hold()
       .then(() => codes.mailReset(made, account.email))
-      .catch((error: unknown) => log.error('a code for a new password could not be mailed', { error }));
+      .catch((error: unknown) => log.error('a code for a new password could not be mailed', { error }))
+      .finally(() => this.#held.delete(mailing));
+    this.#held.add(mailing);
+  }
+
+  /** Hands every code over that is held back, because the server stops: whoever waits for one would wait in vain. */
+  async stop(): Promise<void> {
+    this.#hurry.abort();
+    await Promise.all(this.#held);
   }
 
   /**
@@ -67,6 +79,13 @@ export class PasswordRecovery {
     }
     throwFlaw(flaw);
     await this.#tell(account, outcome, address);
+  }
+
+  async #hold(): Promise<void> {
+    const { signal } = this.#hurry;
+    await sleep(randomInt(20, 300), undefined, { signal }).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
   }
 
   /** The account that may have its password reset by a mail to this address; null is answered like no account at all. */

@@ -36,6 +36,7 @@ export interface Asked<E extends Endpoint> {
   /** The token, where it was sent. */
   readonly token: string | undefined;
   readonly address: string;
+  readonly hold: Env['Bindings']['hold'];
   /** What the client calls itself, `''` when it does not; anything at all. */
   readonly userAgent: string;
   readonly param: (name: string) => string;
@@ -76,6 +77,7 @@ export function mount<E extends Endpoint>(
       cookie: credentials?.cookie,
       token: credentials?.token,
       address: context.env.address,
+      hold: context.env.hold,
       userAgent: context.req.header('user-agent') ?? '',
       param: (name) => context.req.param(name) ?? '',
     });

@@ -26,7 +26,6 @@ const rules = {
   exportByAccount: { points: 3, duration: 86_400 },
   undoByAddress: { points: 20, duration: 3600 },
   adminKeyByAddress: { points: 10, duration: 300 },
-  adminDenialNotes: { points: 100, duration: 3600 },
   upgradeByAddress: { points: 300, duration: 60 },
 } as const;
 

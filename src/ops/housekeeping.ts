@@ -25,6 +25,8 @@ interface HousekeepingDeps {
   readonly store: Pick<Store, 'removeExpired' | 'removeOldMessages' | 'trimLog'>;
   /** By when sessions must have been made and used to be kept, and what the time is. */
   readonly expiry: () => Parameters<Store['removeExpired']>[0];
+  /** What else is done each time, whatever the clock says; long work ends when `goesOn` says no. */
+  readonly besides: readonly ((goesOn: () => boolean) => Promise<void>)[];
   /** After how many days messages are removed at the latest; null for never. */
   readonly retentionDays: number | null;
   readonly clock: () => number;
@@ -44,6 +46,7 @@ export function startHousekeeping(deps: HousekeepingDeps): Housekeeping {
       await attempt(deps.log, () => deps.store.removeExpired(deps.expiry()));
       await attempt(deps.log, () => removeOldMessages(deps, goesOn));
     }
+    for (const besides of deps.besides) await attempt(deps.log, () => besides(goesOn));
     await attempt(deps.log, () => trimLog(deps, goesOn));
     underWay = null;
   };

@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
-import { createNote } from '../accounts/audit.ts';
+import { createAudit } from '../accounts/audit.ts';
 import type { Config } from '../config.ts';
 import { AppError } from '../errors.ts';
 import { createLog } from '../log.ts';
@@ -207,7 +207,8 @@ async function withStore<T>(
   const store = await openStore({ path, defaultGroup, emit: () => undefined, clock: Date.now, beside: true });
   try {
     const log = createLog({ level: config.LOG_LEVEL, format: config.LOG_FORMAT });
-    const service = new AdminService({ store, audit: createNote(store, Date.now, log), clock: Date.now });
+    const { note } = createAudit(store, Date.now, log);
+    const service = new AdminService({ store, audit: note, clock: Date.now });
     return await act({ store, service });
   } finally {
     await store.close();

@@ -3,7 +3,8 @@ import { and, asc, eq, gt, gte, isNotNull, isNull, lt, lte, ne, not, notInArray,
 import { blockedWith } from './blocks.ts';
 import type { Person } from './chat-store.ts';
 import { liveCodes, redeemCode } from './codes.ts';
-import { accounts, chats, codes, invitations, members, sessions } from './schema.ts';
+import { giveBackUse, isGood, removeSpent, useOnce } from './invitations.ts';
+import { accounts, chats, codes, members, sessions } from './schema.ts';
 import { deleteSessions, isLive, tellEnded } from './sessions.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { Account, AccountStore, Emit, NewAccount } from './store.ts';
@@ -54,7 +55,7 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
         if (!good) return 'not_invited';
         const outcome = await insertAccount(tx, account);
         if (outcome !== 'created') return outcome;
-        if (invitationHash !== null) await countUse(tx, invitationHash, 1);
+        if (invitationHash !== null) await useOnce(tx, invitationHash, account.createdAt);
         await tx.insert(sessions).values({ ...session, lastUsedAt: session.createdAt });
         await tx.insert(codes).values(code);
         return 'created';
@@ -66,7 +67,7 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
           .delete(accounts)
           .where(and(eq(accounts.uid, uid), isNull(accounts.verifiedAt)))
           .returning({ uid: accounts.uid });
-        if (removed.length > 0 && invitationHash !== null) await countUse(tx, invitationHash, -1);
+        if (removed.length > 0 && invitationHash !== null) await giveBackUse(tx, invitationHash);
       }),
 
     isInvitationGood: (codeHash, now) => isGood(reader, codeHash, now),
@@ -177,6 +178,7 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
           await tx.delete(accounts).where(and(isNull(accounts.verifiedAt), lte(accounts.expiresAt, now)));
           // An hour longer than they live, because the hourly cap counts them.
           await tx.delete(codes).where(lt(codes.expiresAt, now - 60 * 60 * 1000));
+          await removeSpent(tx, now);
           return deleteSessions(tx, isOver);
         },
         (ended) => tellEnded(emit, ended),
@@ -279,23 +281,6 @@ export async function insertAccount(
   if ((await findRow(tx, account.uid)) !== null) return 'uid_taken';
   await tx.insert(accounts).values(rowOf(account));
   return 'created';
-}
-
-async function isGood(db: Queries, codeHash: string, now: number): Promise<boolean> {
-  const good = and(
-    eq(invitations.codeHash, codeHash),
-    gt(invitations.usesLeft, 0),
-    gt(invitations.expiresAt, now),
-  );
-  return (await db.select({ id: invitations.id }).from(invitations).where(good).get()) !== undefined;
-}
-
-/** Takes uses off an invitation, or gives them back. */
-async function countUse(tx: Queries, codeHash: string, uses: number): Promise<void> {
-  await tx
-    .update(invitations)
-    .set({ usesLeft: sql`${invitations.usesLeft} - ${uses}` })
-    .where(eq(invitations.codeHash, codeHash));
 }
 
 function rowOf(account: NewAccount): typeof accounts.$inferInsert {

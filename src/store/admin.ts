@@ -1,17 +1,9 @@
 // What whoever runs the server does, in SQLite: accounts seen and changed by somebody else, invitations, the groups.
-import { and, asc, count, desc, eq, gt, gte, inArray, lt, or, sql } from 'drizzle-orm';
+import { and, asc, count, eq, gt, gte, inArray, lt, or, sql } from 'drizzle-orm';
 import { emailKey, findRow, insertAccount, makeVerified, nameBeginsWith } from './accounts.ts';
 import type { AdminOutcome, AdminStore } from './admin-store.ts';
-import {
-  accounts,
-  chats,
-  codes,
-  invitations,
-  members,
-  recoveryCodes,
-  secondFactors,
-  sessions,
-} from './schema.ts';
+import { createInvitationStore } from './invitations.ts';
+import { accounts, chats, codes, members, recoveryCodes, secondFactors, sessions } from './schema.ts';
 import { deleteSessions, type Ended, tellEnded } from './sessions.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { Emit } from './store.ts';
@@ -115,30 +107,6 @@ export function createAdminStore(driver: Driver, emit: Emit, defaultGroupId: str
       }
       return ids.filter((id) => !live.has(id));
     },
-  };
-}
-
-function createInvitationStore(driver: Driver): Pick<AdminStore, 'createInvitation' | 'listInvitations'> {
-  return {
-    createInvitation: ({ codeHash, uses: usesLeft, createdAt, expiresAt }) =>
-      driver.write(
-        async (tx) => {
-          await tx.insert(invitations).values({ codeHash, usesLeft, createdAt, expiresAt });
-        },
-        undefined,
-        { keepsVersion: true },
-      ),
-
-    listInvitations: () =>
-      driver.reader
-        .select({
-          id: invitations.id,
-          usesLeft: invitations.usesLeft,
-          createdAt: invitations.createdAt,
-          expiresAt: invitations.expiresAt,
-        })
-        .from(invitations)
-        .orderBy(desc(invitations.id)),
   };
 }
 

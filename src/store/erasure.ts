@@ -1,10 +1,10 @@
-// Erasing accounts in SQLite: the row goes with all that hangs on it; its messages stay nameless, or lose their text.
+// Erasing accounts in SQLite: the row goes with all that hangs on it; leftovers.ts then clears the message log.
 import { and, eq, isNotNull, isNull, ne, or, sql } from 'drizzle-orm';
-import { deletedName, removedText } from '../protocol/entities.ts';
+import { deletedName } from '../protocol/entities.ts';
 import { handOver, otherUid } from './chats.ts';
 import type { Ledger } from './ledger.ts';
 import type { Erasure, OwnDataStore } from './own-data-store.ts';
-import { accounts, chats, members, messages, sessions } from './schema.ts';
+import { accounts, chats, erasures, members, sessions } from './schema.ts';
 import { isLive } from './sessions.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { Emit, StoreEvent } from './store.ts';
@@ -58,24 +58,14 @@ async function exists(db: Queries, uid: number): Promise<boolean> {
 }
 
 /** Returns what is to be told, that the account's own sockets end first. */
-async function eraseRows(tx: Queries, { uid, at, messages: fate }: Erasure, defaultGroupId: string) {
+async function eraseRows(tx: Queries, erasure: Erasure, defaultGroupId: string) {
+  const { uid } = erasure;
   const ended = await tx.delete(sessions).where(eq(sessions.uid, uid)).returning({ id: sessions.id });
   const events: StoreEvent[] = [{ kind: 'sessions_ended', uid, sessionIds: ended.map(({ id }) => id) }];
   await deleteLonelyChats(tx, uid, defaultGroupId);
   events.push(...(await tellPartners(tx, uid)));
   events.push(...(await leaveGroups(tx, uid, defaultGroupId)));
-  const own = eq(messages.senderUid, uid);
-  // By their index; all others have none.
-  await tx
-    .update(messages)
-    .set({ clientMessageId: null })
-    .where(and(own, isNotNull(messages.clientMessageId)));
-  if (fate === 'remove') {
-    await tx
-      .update(messages)
-      .set({ body: removedText, removedAt: at })
-      .where(and(own, isNull(messages.removedAt)));
-  }
+  await tx.insert(erasures).values(erasure);
   await tx.delete(accounts).where(eq(accounts.uid, uid));
   return events;
 }

@@ -9,7 +9,9 @@ import type { Driver } from './sqlite.ts';
 /** How many messages of the log, whosever, are looked at in one go: about a millisecond's work. */
 const stretch = 2000;
 
-export function createExport({ reader }: Driver): Omit<OwnDataStore, 'eraseAccount'> {
+export function createExport({
+  reader,
+}: Driver): Pick<OwnDataStore, 'findOwnAccount' | 'listOwnChats' | 'listOwnMessages'> {
   const { placeholder } = sql;
   const here = sql`(${messages.chatId}, ${messages.seq})`;
   const after = sql`${here} > (${placeholder('chatId')}, ${placeholder('seq')})`;

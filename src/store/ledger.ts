@@ -17,10 +17,11 @@ export interface Ledger {
 }
 
 /**
- * Opens the ledger at `path`; the file (mode 0600) is made with its first line.
+ * Opens the ledger at `path`; the file (mode 0600) is made with its first line. `mends`: the file is this process's alone
+ * to write, so that a line without an end is none that is just being written, and is mended.
  * @throws Error when it has a line that cannot be read: accounts of it might come back unnoticed
  */
-export function openLedger(path: string): Ledger {
+export function openLedger(path: string, { mends }: { mends: boolean }): Ledger {
   let erasures = new Map<number, Erasure>();
   let readBytes = 0;
   const refresh = (): void => {
@@ -29,7 +30,7 @@ export function openLedger(path: string): Ledger {
     erasures = readLedger(path, bytes);
     readBytes = bytes;
   };
-  dropTornLine(path);
+  if (mends) mendEnd(path);
   refresh();
   return {
     has(uid) {
@@ -42,6 +43,7 @@ export function openLedger(path: string): Ledger {
     },
     append(erasure) {
       try {
+        if (mends) mendEnd(path); // what a full disk cut off
         appendLine(path, lineOf(erasure));
       } catch (error) {
         const refusal = new AppError(
@@ -65,9 +67,11 @@ function readLedger(path: string, bytes: number): Map<number, Erasure> {
  */
 function parseLedger(text: string, name: string): Map<number, Erasure> {
   const erasures = new Map<number, Erasure>();
-  for (const [index, line] of text.split('\n').entries()) {
+  const lines = text.split('\n');
+  for (const [index, line] of lines.entries()) {
     if (line.trim() === '') continue;
     const erasure = readLine(line);
+    if (!erasure && index === lines.length - 1) break; // without its end: being written, or cut off
     if (!erasure) {
       throw new Error(`${name}, line ${index + 1}: this is no {"uid", "at", "messages"}. Mend the line.`);
     }
@@ -115,7 +119,7 @@ function readLine(line: string): Erasure | null {
 }
 
 /** A process killed while writing leaves a part of a line; nothing was deleted by it, so it goes. */
-function dropTornLine(path: string): void {
+function mendEnd(path: string): void {
   if (!statSync(path, { throwIfNoEntry: false })) return;
   const text = readFileSync(path, 'utf8');
   const tail = text.slice(text.lastIndexOf('\n') + 1);

@@ -1,5 +1,6 @@
 // A lock that one process holds at a time: the operating system's, on a SQLite file, so a killed process leaves none.
 import { Database, SQLiteError } from 'bun:sqlite';
+import { makePrivateFile } from './private-file.ts';
 
 /**
  * Takes the lock until it is disposed, and waits up to `patienceMs` for another holder to let go.
@@ -7,7 +8,8 @@ import { Database, SQLiteError } from 'bun:sqlite';
  * @see https://sqlite.org/lang_transaction.html#deferred_immediate_and_exclusive_transactions
  */
 export function acquireLock(path: string, patienceMs: number): Disposable | null {
-  const lock = new Database(path, { create: true });
+  makePrivateFile(path);
+  const lock = new Database(path);
   try {
     lock.run(`PRAGMA busy_timeout = ${patienceMs}`);
     lock.run('BEGIN EXCLUSIVE');

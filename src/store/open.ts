@@ -14,9 +14,10 @@ import { createEraser } from './erasure.ts';
 import { createExport } from './export.ts';
 import { tellingFailures } from './failures.ts';
 import { openLedger } from './ledger.ts';
+import { createClearing } from './leftovers.ts';
 import { acquireLock } from './lock.ts';
 import { createMessageStore } from './messages.ts';
-import type { OwnDataStore } from './own-data-store.ts';
+import type { LogPlace, OwnDataStore } from './own-data-store.ts';
 import { createResetStore } from './reset.ts';
 import { createRetentionStore } from './retention.ts';
 import { createRoleStore } from './roles.ts';
@@ -48,7 +49,8 @@ export interface StoreOptions {
 }
 
 /**
- * Opens the store; unless beside a server, no account is in it then that was ever erased. The caller closes it.
+ * Opens the store; unless beside a server, neither an account that was ever erased is in it then, nor what such a one
+ * left in the message log. The caller closes it.
  * @throws Error when the file was written by a newer version of this program, or the ledger cannot be read
  */
 export async function openStore({
@@ -62,7 +64,7 @@ export async function openStore({
   failed = () => undefined,
 }: StoreOptions): Promise<Store & AdminStore & OwnDataStore> {
   const inFolder = (name: string) => join(dirname(path), name);
-  const ledger = openLedger(inFolder('erasures.jsonl'));
+  const ledger = openLedger(inFolder('erasures.jsonl'), { mends: !beside });
   const driver = beside
     ? openDatabase(path, {
         patienceMs: commandPatienceMs,
@@ -99,6 +101,7 @@ export async function openStore({
       ...createRetentionStore(driver, defaultGroup.groupId),
       ...createAuditStore(driver),
       ...createExport(driver),
+      ...createClearing(driver, emit),
       eraseAccount,
       epoch,
       trimLog: (when) => driver.trimLog(when),
@@ -115,7 +118,15 @@ export async function openStore({
     const kind = 'account_deleted';
     await store.appendAudit({ at: clock(), kind, uid, actor: 'server', address: '', detail });
   }
+  for (const uid of await store.listUncleared()) await clear(store, uid);
   return watch ? watched(store, watch) : store;
+}
+
+/** In one go: nobody is served yet. */
+async function clear(store: OwnDataStore, uid: number): Promise<void> {
+  let place: LogPlace | null = null;
+  do place = await store.clearNext(uid, place);
+  while (place);
 }
 
 async function hasGroup({ reader }: Driver, groupId: string): Promise<boolean> {

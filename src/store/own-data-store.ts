@@ -56,12 +56,20 @@ export interface LogPlace {
 export interface OwnDataStore {
   /**
    * Deletes an account and all that hangs on it, in one transaction: groups it owned are handed over, those it leaves
-   * empty are deleted. The erasure is first noted outside the database, so that no restored backup brings it back.
+   * empty are deleted. What the message log has of it is left to `clearNext`. The erasure is first noted outside the database, so that no restored backup brings it back.
    * `sessionId`: the session that asks for it, which must not have ended.
    * @returns false, with nothing changed, when there is no such account or session
    * @throws AppError `unavailable` when it cannot be noted
    */
   eraseAccount(erasure: Erasure, sessionId: number): Promise<boolean>;
+  /** Erased accounts of which the message log may still have something; empty but while `clearNext` has work to do. */
+  listUncleared(): Promise<number[]>;
+  /**
+   * Takes what an erased account left out of the next stretch of the message log: its ids of messages and, if they shall
+   * go, the texts. A stretch is short, so that nobody waits for it. At the end the account is no longer uncleared.
+   * @returns where to go on, null at the end
+   */
+  clearNext(uid: number, after: LogPlace | null): Promise<LogPlace | null>;
   /** Null when there is no such account. */
   findOwnAccount(uid: number): Promise<OwnAccount | null>;
   /** The chats the account is in after `after` (0 to begin); empty when there are no more. */

@@ -127,6 +127,15 @@ export const invitations = sqliteTable('invitations', {
   usesLeft: integer('uses_left').notNull(),
   createdAt: integer('created_at').notNull(),
   expiresAt: integer('expires_at').notNull(),
+  /** Null when it was never used. */
+  lastUsedAt: integer('last_used_at'),
+});
+
+/** Accounts that are erased but for what the message log still has of them. */
+export const erasures = sqliteTable('erasures', {
+  uid: integer('uid').primaryKey(),
+  at: integer('at').notNull(),
+  messages: text('messages', { enum: ['keep', 'remove'] }).notNull(),
 });
 
 /** Append-only; triggers hold it. */

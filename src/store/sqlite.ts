@@ -1,10 +1,10 @@
 // The SQLite driver: opens the file, migrates it, and hands out one queued writer and one separate reader.
 import { Database } from 'bun:sqlite';
-import { closeSync, openSync } from 'node:fs';
 import { is, Param, Placeholder } from 'drizzle-orm';
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite';
 import { AppError } from '../errors.ts';
 import { asUnavailable } from './failures.ts';
+import { makePrivateFile } from './private-file.ts';
 import { refuseNewer, type Upgrade, upgrade } from './upgrade.ts';
 import { beginWait, type StoreWatch } from './watch.ts';
 import { cutLog, type LogTrim, logBytes } from './write-ahead-log.ts';
@@ -86,7 +86,7 @@ export function openDatabase(
   path: string,
   { patienceMs = 1000, alone = isAlone, upgraded, watch }: DatabaseOptions = {},
 ): Driver {
-  makePrivate(path);
+  makePrivateFile(path); // its journals get the same mode: https://sqlite.org/src/file?name=src/os_unix.c (findCreateFileMode)
   const client = new Database(path, { create: true, strict: true });
   client.run(`PRAGMA busy_timeout = ${patienceMs}`);
   refuseNewer(client); // before anything is written: going over to WAL changes the file
@@ -170,11 +170,6 @@ export function openDatabase(
       }
     },
   };
-}
-
-/** Its journals get the mode of the database file: https://sqlite.org/src/file?name=src/os_unix.c (findCreateFileMode). */
-function makePrivate(path: string): void {
-  closeSync(openSync(path, 'a', 0o600));
 }
 
 function placeholderName(param: unknown): string {

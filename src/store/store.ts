@@ -168,7 +168,7 @@ export interface AccountStore {
   listHiddenFrom(uid: number): Promise<number[]>;
   /** The same but the hidden, by ascending uid, after `after`; `prefix` of either name, ignoring case. */
   listPeople(uid: number, page: { prefix: string; after: number; limit: number | null }): Promise<Person[]>;
-  /** Removes what has expired: unverified sign-ups, sessions, codes. */
+  /** Removes what has expired: unverified sign-ups, sessions, codes; and invitations 30 days after their last use or expiry. */
   removeExpired(times: {
     now: number;
     sessionsUsedBefore: number;

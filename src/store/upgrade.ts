@@ -6,6 +6,7 @@ import firstMigration from './migrations/0001_first.sql' with { type: 'text' };
 import deliveryMigration from './migrations/0002_delivery.sql' with { type: 'text' };
 import safetyMigration from './migrations/0003_safety.sql' with { type: 'text' };
 import retentionMigration from './migrations/0004_retention.sql' with { type: 'text' };
+import leftoversMigration from './migrations/0005_leftovers.sql' with { type: 'text' };
 
 /** Every migration in order; a database's `user_version` says how many it has. */
 const migrations: readonly string[] = [
@@ -13,6 +14,7 @@ const migrations: readonly string[] = [
   deliveryMigration,
   safetyMigration,
   retentionMigration,
+  leftoversMigration,
 ];
 
 /** The schema that this program works with. */

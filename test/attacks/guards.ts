@@ -263,7 +263,11 @@ export const guards: Readonly<Record<string, Readonly<Record<string, readonly Ed
     'the log is searched for passwords, codes, cookies and keys':
       'nothing logs them, and what is logged is redacted besides (test/log.test.ts); the log is seen to have lines',
     'another user of the machine reads the data folder': [
-      ['store/sqlite.ts', "closeSync(openSync(path, 'a', 0o600));", "closeSync(openSync(path, 'a', 0o644));"],
+      [
+        'store/private-file.ts',
+        "closeSync(openSync(path, 'ax', 0o600));",
+        "closeSync(openSync(path, 'ax', 0o644));",
+      ],
     ],
     'a restored copy of the database brings a deleted account back': [
       [

@@ -1,6 +1,8 @@
 // What the audit log has of an account's life, and that nothing fails when it cannot be written.
 import { describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test';
-import { maskEmail } from '../../src/accounts/audit.ts';
+import { createAudit, maskEmail } from '../../src/accounts/audit.ts';
+import { createLog } from '../../src/log.ts';
+import { asAdmin, bearer } from '../support/admin.ts';
 import { call, credentials, join, mailAt, type Person, password } from '../support/people.ts';
 import { type TestServer, withServer } from '../support/server.ts';
 
@@ -114,6 +116,49 @@ describe('an account', () => {
   test('what a stranger typed is cut to its first letters', () => {
     const masked = ['alice@example.test', 'x', '', '@', 'P@ssword', 'a@b@c', '🐎horse@x.y'].map(maskEmail);
     expect(masked).toEqual(['a***@e***', 'x***', '***', '***@***', 'P***@s***', 'a***@b***', '🐎***@x***']);
+  });
+});
+
+describe('a flood', () => {
+  const kindsAndActors = async (server: TestServer) => {
+    const page = { uid: null, before: null, limit: 5000 };
+    return (await server.store.listAudit(page)).map(({ kind, actor, detail }) => ({ kind, actor, detail }));
+  };
+
+  test('of wrong admin keys leaves 100 lines an hour, and one that says how many were left out', async () => {
+    await withServer(async (server) => {
+      for (let wrong = 0; wrong < 105; wrong += 1)
+        expect((await call(server, 'adminUsers', {}, bearer('wrong'))).status).toBe(403);
+      expect((await asAdmin(server, 'adminInvite', { USES: 1, DAYS: 1 })).status).toBe(200);
+      expect(await kindsAndActors(server)).toHaveLength(101);
+      await server.restart();
+      const noted = await kindsAndActors(server);
+      expect(noted).toHaveLength(102);
+      const last = { kind: 'admin_denied', actor: 'server', detail: '5 more, left out as too many' };
+      expect(noted[0]).toMatchObject(last);
+    });
+  });
+
+  test('of wrong logins leaves 1,000 lines an hour, of whatever accounts and addresses', async () => {
+    await withServer(async (server) => {
+      const log = createLog({ level: 'silent', format: 'json' });
+      const audit = createAudit(server.store, server.clock, log);
+      const fail = (uid: number) =>
+        audit.note({ kind: 'login_failed', uid, address: `203.0.113.${uid % 256}` });
+      await Promise.all(Array.from({ length: 1003 }, (_, uid) => fail(uid)));
+      // Neither another kind nor what whoever runs the server does is left out with them.
+      await audit.note({ kind: 'password_changed', uid: 1 });
+      await audit.note({ kind: 'login_failed', uid: 1, actor: 'command' });
+      expect(await kindsAndActors(server)).toHaveLength(1002);
+      await audit.noteLeftOut();
+      await audit.noteLeftOut();
+      expect((await kindsAndActors(server)).filter(({ actor }) => actor === 'server')).toEqual([
+        { kind: 'login_failed', actor: 'server', detail: '3 more, left out as too many' },
+      ]);
+      server.advance(60 * 60 * 1000);
+      await fail(1);
+      expect(await kindsAndActors(server)).toHaveLength(1004);
+    });
   });
 });
 

@@ -73,12 +73,18 @@ describe('with the key', () => {
     expect((await backUp()).status).toBe(200);
   });
 
-  test('without a repository it is 503 and says what to set', async () => {
-    await withServer(async (own) => {
-      const answer = await backUp(bearer(keyOf(own)), own);
-      expect(answer.status).toBe(503);
-      expect(answer.body.message).toContain('BACKUP_REPO');
-    });
+  test('without a repository it is 503 and says what to set, which is no defect to be logged with a stack', async () => {
+    const log: string[] = [];
+    await withServer(
+      async (own) => {
+        const answer = await backUp(bearer(keyOf(own)), own);
+        expect(answer.status).toBe(503);
+        expect(answer.body.message).toContain('BACKUP_REPO');
+      },
+      { onLog: (line) => log.push(line) },
+    );
+    expect(log.map((line) => JSON.parse(line)).filter(({ level }) => level === 'error')).toEqual([]);
+    expect(log.join('')).not.toMatch(/\bat .*\.ts:\d/);
   });
 
   test('the key may be given by ADMIN_KEY, and then none is made', async () => {

@@ -120,6 +120,28 @@ test('one who is banned is not found, not added and not written to; what was wri
   expect(await listed()).toContain('Peter');
 });
 
+test('one who is banned stays in the lists of members, to be removed there; the picture is handed out no more', async () => {
+  const walt = await join(server, 'Walt');
+  const picture = 'https://pictures.example.test/walt.png';
+  const change = { ...credentials(walt), PROFILE_PIC: picture };
+  expect((await call(server, 'changeSettings', change)).status).toBe(200);
+  const group = await makeGroup(server, alice, [walt, bob]);
+  const handedOut = async () => (await server.get(`/get_profile_pic_link/${walt.uid}`)).body.PROFILE_PIC;
+  const members = async () => {
+    const { body } = await call(server, 'listMembers', { ...credentials(bob), GROUP_ID: group });
+    return JSON.stringify(body);
+  };
+  expect(await handedOut()).toBe(picture);
+  await ban(walt);
+  expect(await handedOut()).toBe('');
+  expect(await members()).toContain(walt.name);
+  const remove = { ...credentials(alice), GROUP_ID: group, MEMBER_UID: walt.uid };
+  expect((await call(server, 'removeMember', remove)).status).toBe(200);
+  expect(await members()).not.toContain(walt.name);
+  await unban(walt);
+  expect(await handedOut()).toBe(picture);
+});
+
 test('a direct chat that never was is not made with one who is banned, and is when the ban ends', async () => {
   const quinn = await join(server, 'Quinn');
   const direct = directChatId(bob.uid, quinn.uid);

@@ -87,6 +87,18 @@ describe('entering the code', () => {
     expect((await enter(person, server.codeFor(person.email))).status).toBe(200);
   });
 
+  test('wrong ones of before a restart count after it', async () => {
+    await withServer(async (own) => {
+      const person = await signUp(own, 'Alice');
+      const right = own.codeFor(person.email);
+      const wrong = ['111111', '222222'].find((code) => code !== right);
+      for (let tries = 0; tries < 4; tries += 1) await enter(person, wrong, own);
+      await own.restart();
+      await enter(person, wrong, own);
+      expect((await enter(person, right, own)).status).toBe(401);
+    });
+  });
+
   test('after four wrong ones the right one is still accepted', async () => {
     const person = await newcomer();
     for (let tries = 0; tries < 4; tries += 1) await enter(person, wrongFor(person));

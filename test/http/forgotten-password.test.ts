@@ -112,6 +112,18 @@ describe('asking for a code', () => {
     await host.stop();
   });
 
+  test('a code that is held back when the server stops is mailed all the same, and is good after the start', async () => {
+    await withServer(async (own) => {
+      const alice = await join(own, 'Alice');
+      expect((await forgot(alice.email, own)).status).toBe(200);
+      // The twin: it had not been mailed when the stop began.
+      expect(own.mailsTo(alice.email)).toHaveLength(1);
+      await own.restart();
+      const code = /^ {4}(\d{6})\r?$/m.exec(own.mailsTo(alice.email)[1] ?? '')?.[1];
+      expect((await reset(alice.email, code, next, own)).status).toBe(200);
+    });
+  });
+
   test('four pass at once and then no more for a while, of an unknown address as of a known one', async () => {
     await withServer(async (own) => {
       const alice = await join(own, 'Alice');

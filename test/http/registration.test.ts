@@ -125,6 +125,37 @@ describe('by invitation', () => {
   });
 });
 
+describe('an invitation that is good for nothing any more', () => {
+  const dayMs = 24 * 60 * 60 * 1000;
+  const afterDays = async (days: number) => {
+    server.advance(days * dayMs);
+    const now = server.clock();
+    await server.store.removeExpired({ now, sessionsUsedBefore: 0, sessionsMadeBefore: 0 });
+    return usesLeft();
+  };
+
+  test('stays in the list for 30 days after it expired', async () => {
+    await start({ REGISTRATION: 'invite' });
+    await invite(3, 10);
+    expect(await afterDays(39)).toEqual([3]);
+    expect(await afterDays(2)).toEqual([]);
+  });
+
+  test('stays in the list for 30 days after its last use', async () => {
+    await start({ REGISTRATION: 'invite' });
+    const [first, second] = [await invite(1, 365), await invite(2, 365)];
+    server.advance(40 * dayMs);
+    for (const [name, INVITATION] of [
+      ['Alice', first],
+      ['Bob', second],
+    ] as const)
+      expect((await signUp(name, { INVITATION })).status).toBe(200);
+    expect(await afterDays(29)).toEqual([1, 0]);
+    // The twin has a use left.
+    expect(await afterDays(2)).toEqual([1]);
+  });
+});
+
 describe('allowed domains', () => {
   test('only addresses of them sign up, compared without regard to case', async () => {
     await start({ ALLOWED_EMAIL_DOMAINS: 'Example.test, other.test' });

@@ -7,7 +7,7 @@ import type { Subprocess } from 'bun';
 import { createRemote } from '../support/git.ts';
 import { password, signUpBody } from '../support/people.ts';
 import { fixedPort } from '../support/process.ts';
-import { entry } from '../support/server.ts';
+import { entry, withServer } from '../support/server.ts';
 
 // Starting, hashing and git take long on a busy machine.
 setDefaultTimeout(30_000);
@@ -115,4 +115,22 @@ test('under umask 000, in a folder that was open to all, everything is its owner
   expect(readOnly.filter((path) => !path.startsWith('backup/repository/objects/'))).toEqual([]);
   // The twin: under that umask a file that nobody takes care of is open to all.
   expect(lstatSync(joinPath(root, 'loose')).mode & 0o777).toBe(0o666);
+});
+
+test('so it is where the server is embedded in a process that keeps nothing from anybody', async () => {
+  const before = process.umask(0);
+  try {
+    await withServer(async ({ dataDir: folder }) => {
+      const found = (readdirSync(folder) as string[]).map(
+        (name) => [name, lstatSync(joinPath(folder, name))] as const,
+      );
+      const files = found.filter(([, stats]) => stats.isFile());
+      expect(files.map(([name]) => name)).toEqual(
+        expect.arrayContaining(['chat.db', 'chat.db-wal', 'server.lock']),
+      );
+      expect(files.filter(([, { mode }]) => (mode & 0o777) !== 0o600).map(([name]) => name)).toEqual([]);
+    });
+  } finally {
+    process.umask(before);
+  }
 });

@@ -1,7 +1,7 @@
 // The commands on accounts and invitations, alone and beside a running server; and that two servers share no folder.
 import { Database } from 'bun:sqlite';
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { generateSync } from 'otplib';
@@ -253,6 +253,19 @@ describe('beside a running server', () => {
       await Bun.sleep(5);
     }
     expect((await command).ok).toBe(true);
+  });
+
+  test('a command leaves the ledger of erasures as it is, where its last line may just be being written', async () => {
+    const ledger = joinPath(server.dataDir, 'erasures.jsonl');
+    const text = `{"uid":5,"at":1,"messages":"keep"}\n{"uid":6,"at":2,"mess`;
+    writeFileSync(ledger, text);
+    expect((await json(['user', 'list'], { dataDir: server.dataDir })).ok).toBe(true);
+    expect(readFileSync(ledger, 'utf8')).toBe(text);
+    // The twin: a server, whose file it is, mends it.
+    await server.end('SIGTERM');
+    await server.start();
+    expect(readFileSync(ledger, 'utf8')).toBe(`{"uid":5,"at":1,"messages":"keep"}\n`);
+    rmSync(ledger);
   });
 
   test('a second server on the folder is refused in one clear line, and may start when the first is killed', async () => {
