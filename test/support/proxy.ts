@@ -4,6 +4,7 @@ import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Subprocess } from 'bun';
+import { fixedPort } from './process.ts';
 import type { Answer } from './server.ts';
 
 export type ProxyName = 'nginx' | 'caddy';
@@ -85,7 +86,7 @@ export class ReverseProxy {
   /** Starts it before the chat server of this port and waits until it answers. */
   static async start(name: ProxyName, chat: number): Promise<ReverseProxy> {
     const folder = mkdtempSync(join(tmpdir(), `chat-${name}-`));
-    const ports = { chat, https: freePort(), http: freePort() };
+    const ports = { chat, https: await fixedPort(), http: await fixedPort() };
     await makeCertificate(folder);
     const ca = readFileSync(join(folder, 'fullchain.pem'), 'utf8');
     const args = preparations[name](folder, ports);
@@ -137,12 +138,6 @@ export class ReverseProxy {
     await this.child.exited;
     rmSync(this.folder, { recursive: true, force: true });
   }
-}
-
-/** A port that was free a moment ago. */
-function freePort(): number {
-  using probe = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response() });
-  return Number(probe.port);
 }
 
 async function makeCertificate(folder: string): Promise<void> {
