@@ -14,6 +14,28 @@ const bytes = z.coerce
   .int('expected a whole number of bytes')
   .min(0, 'expected 0 or more, a number of bytes');
 
+/** Relative ones are meant from where the program is started. */
+const path = z
+  .string()
+  .min(1)
+  .transform((text) => resolve(text));
+
+const wholeNumber = (unit: string, least: number, most: number) =>
+  z.coerce
+    .number(`expected a number of ${unit}`)
+    .int(`expected a whole number of ${unit}`)
+    .min(least, `expected ${least} to ${most} ${unit}`)
+    .max(most, `expected ${least} to ${most} ${unit}`);
+
+const encryptionKey = z.string().transform((text, context) => {
+  const isBase64 = /^[A-Za-z0-9+/]{43}=$/.test(text);
+  if (isBase64 || /^[0-9a-f]{64}$/i.test(text)) {
+    return new Uint8Array(Buffer.from(text, isBase64 ? 'base64' : 'hex'));
+  }
+  context.addIssue('expected 32 bytes as 64 hex digits or base64');
+  return z.NEVER;
+});
+
 const httpUrl = z
   .url({ protocol: /^https?$/, error: 'expected an http:// or https:// address' })
   .transform((url) => new URL(url));
@@ -64,10 +86,7 @@ export const variables = {
   PORT: { schema: port, default: '22148', meaning: 'port to listen on; 0 takes a free one' },
   HOST: { schema: z.string().min(1), default: '0.0.0.0', meaning: 'address to listen on' },
   DATA_DIR: {
-    schema: z
-      .string()
-      .min(1)
-      .transform((path) => resolve(path)),
+    schema: path,
     default: './data',
     meaning: 'folder of the database `chat.db`, the server secret, the admin key and the mail outbox',
   },
@@ -120,6 +139,37 @@ export const variables = {
       .regex(/^(?!.*(?:\.\.|\/\/|@\{))[A-Za-z0-9_][A-Za-z0-9_./-]*(?<![./])$/, 'expected a branch name'),
     default: 'main',
     meaning: 'branch of the backup repository',
+  },
+  BACKUP_KEEP: {
+    schema: wholeNumber('snapshots', 1, 10_000),
+    default: '48',
+    meaning: 'how many snapshots the branch keeps; older ones are taken out',
+  },
+  BACKUP_MAX_BYTES: {
+    schema: wholeNumber('bytes', 1, Number.MAX_SAFE_INTEGER),
+    default: '1073741824',
+    meaning: 'size of the backup repository above which log and health warn',
+  },
+  BACKUP_KEY: {
+    schema: encryptionKey,
+    default: undefined,
+    meaning:
+      'key that snapshots are encrypted with, 32 bytes as 64 hex digits or base64 (`openssl rand -hex 32`); unset: they are readable',
+  },
+  BACKUP_TOKEN: {
+    schema: z.string().regex(/^[^\r\n]+$/, 'expected one line'),
+    default: undefined,
+    meaning: 'token or password for an https `BACKUP_REPO`',
+  },
+  BACKUP_TOKEN_FILE: {
+    schema: path,
+    default: undefined,
+    meaning: 'file that holds the token, instead of `BACKUP_TOKEN`; read at each backup',
+  },
+  BACKUP_SSH_KEY: {
+    schema: path,
+    default: undefined,
+    meaning: 'private key for an ssh `BACKUP_REPO`; unset: those that ssh finds by itself',
   },
   BACKUP_SCHEDULE: {
     schema: cronExpression,
@@ -229,7 +279,14 @@ export class ConfigError extends Error {
   }
 }
 
-const secretVariables = new Set<string>(['SMTP_URL', 'ADMIN_KEY', 'METRICS_KEY', 'BACKUP_REPO']);
+const secretVariables = new Set<string>([
+  'SMTP_URL',
+  'ADMIN_KEY',
+  'METRICS_KEY',
+  'BACKUP_REPO',
+  'BACKUP_KEY',
+  'BACKUP_TOKEN',
+]);
 
 /**
  * Reads the configuration from environment variables; an empty value counts as unset.

@@ -2,7 +2,7 @@
 import { version } from '../package.json' with { type: 'json' };
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { createLog } from './log.ts';
-import { backupCommand } from './ops/backup/backup.ts';
+import { backupCommand } from './ops/backup/command.ts';
 import { restoreCommand } from './ops/backup/restore-command.ts';
 import { type Asked, type CommandTable, commandHelp, readLine, UsageError } from './ops/command-line.ts';
 import { doctorCommand } from './ops/doctor/doctor.ts';
@@ -22,10 +22,7 @@ const commands: CommandTable<Config> = {
     usage: 'backup [--json]',
     meaning: 'snapshot the database and push it to BACKUP_REPO',
     options: { json: 'flag' },
-    run: ({ flags }, config) => {
-      const { DATA_DIR: dataDir, BACKUP_REPO: repo, BACKUP_BRANCH: branch } = config;
-      return backupCommand(repo ? { dataDir, repo, branch } : null, flags.has('json'));
-    },
+    run: ({ flags }, config) => backupCommand(config, flags.has('json')),
   },
   restore: restoreCommand,
   doctor: doctorCommand,

@@ -37,6 +37,7 @@ import { createAdminGuard } from './ops/admin/key.ts';
 import { AdminService } from './ops/admin/service.ts';
 import { createBackupRunner, createDrillRunner, type RunnerNote } from './ops/backup/runner.ts';
 import { finishRestore } from './ops/backup/swap.ts';
+import { backupEnvironment, exposureOf } from './ops/backup/target.ts';
 import { watchForeignWrites } from './ops/foreign-writes.ts';
 import { backupPlanOf } from './ops/health/backup-checks.ts';
 import { createHealth } from './ops/health/health.ts';
@@ -257,16 +258,15 @@ function assemble(
   const children = config.BACKUP_REPO
     ? {
         command,
-        env: {
-          DATA_DIR: config.DATA_DIR,
-          BACKUP_REPO: config.BACKUP_REPO,
-          BACKUP_BRANCH: config.BACKUP_BRANCH,
-        },
+        env: backupEnvironment(config),
+        dataDir: config.DATA_DIR,
         log,
         clock,
         note: (kind: RunnerNote, detail: string) => void note({ kind, uid: null, actor: 'server', detail }),
       }
     : null;
+  const exposure = exposureOf(config);
+  if (exposure) log.warn('backups are not safe', { reason: exposure });
   const backups = children && createBackupRunner({ ...children, schedule: config.BACKUP_SCHEDULE });
   const drills = children && createDrillRunner({ ...children, schedule: config.DRILL_SCHEDULE });
   const adminKey = config.ADMIN_KEY ?? readOrMakeKey(inData('admin.key'), newInstallationKey);

@@ -45,11 +45,13 @@ function refusalOf(error: unknown): unknown {
   return new AppError(error.kind === 'running' ? 'conflict' : 'unavailable', error.message);
 }
 
-function sentenceOf({ outcome, commit, bytes, durationMs }: BackupReport): string {
+function sentenceOf({ outcome, commit, bytes, durationMs, warnings }: BackupReport): string {
   const took = `${bytes} bytes, ${(durationMs / 1000).toFixed(1)} s`;
-  return outcome === 'pushed'
-    ? `Backed up: commit ${commit.slice(0, 12)}, ${took}.`
-    : `Nothing has changed since commit ${commit.slice(0, 12)} (${took}).`;
+  const done =
+    outcome === 'pushed'
+      ? `Backed up: commit ${commit.slice(0, 12)}, ${took}.`
+      : `Nothing has changed since commit ${commit.slice(0, 12)} (${took}).`;
+  return [done, ...warnings].join(' ');
 }
 
 function onWire({ outcome, commit, bytes, durationMs }: BackupReport) {

@@ -1,505 +1,424 @@
-// Backups against real git repositories: what reaches them, what is reported when it does not, what a kill leaves.
-import { Database } from 'bun:sqlite';
-import { afterAll, beforeEach, describe, expect, spyOn, test } from 'bun:test';
-import { chmod, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+// Backups to real git repositories: what reaches them, what the branch keeps, and what stays on the machine.
+import { afterAll, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import { randomBytes } from 'node:crypto';
+import { appendFile, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createLog } from '../../src/log.ts';
-import { type BackupTarget, runBackup } from '../../src/ops/backup/backup.ts';
-import { BackupError } from '../../src/ops/backup/error.ts';
-import { scrub } from '../../src/ops/backup/git.ts';
-import { createBackupRunner } from '../../src/ops/backup/runner.ts';
-import {
-  advanceRemote,
-  createRemote,
-  git,
-  listCommits,
-  readFileOf,
-  recreateRemote,
-  refusePushes,
-  rewriteRemote,
-} from '../support/git.ts';
+import { runBackup } from '../../src/ops/backup/backup.ts';
+import { partBytes } from '../../src/ops/backup/parts.ts';
+import { createSealer } from '../../src/ops/backup/seal.ts';
+import { Installation, localTarget, withPath, wrapGit } from '../support/backup.ts';
+import { advanceRemote, git, gitBytes, listCommits, recreateRemote } from '../support/git.ts';
+
+setDefaultTimeout(60_000);
 
 const root = await mkdtemp(join(tmpdir(), 'backup-'));
-const backupModule = join(import.meta.dir, '../../src/ops/backup/backup.ts');
 const backupScript = join(import.meta.dir, '../../scripts/backup.ts');
-const systemPath = process.env.PATH ?? '';
 let count = 0;
-let folder = root;
-let target: BackupTarget = { dataDir: root, repo: root, branch: 'main' };
+let home: Installation;
 
 beforeEach(async () => {
   count += 1;
-  folder = join(root, `case ${count}`); // the blank is on purpose: nothing goes through a shell
-  const repo = await createRemote(join(folder, 'remote.git'));
-  target = { dataDir: join(folder, 'data'), repo, branch: 'main' };
-  await mkdir(target.dataDir);
+  home = await Installation.make(join(root, `case ${count}`), 'one');
 });
-
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-/** A database as the server holds it open: in WAL mode, its newest rows not yet in the main file. */
-function openDatabase(...texts: string[]): Database {
-  const database = new Database(join(target.dataDir, 'chat.db'));
-  database.run('PRAGMA journal_mode = WAL');
-  database.run('CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, text TEXT NOT NULL)');
-  for (const text of texts) write(database, text);
-  return database;
-}
+const hashes = async (branch?: string) => (await listCommits(home.repo, branch)).map(({ hash }) => hash);
+const local = () => join(home.dataDir, 'backup', 'repository');
 
-function write(database: Database, text: string): void {
-  database.run('INSERT INTO messages (text) VALUES (?)', [text]);
-}
-
-/** The texts in the snapshot at the remote, after checking that it is sound. */
-async function restoredTexts(revision = 'main'): Promise<string[]> {
-  const path = join(folder, 'restored.db');
-  await readFileOf(target.repo, revision, 'chat.db', path);
-  const restored = new Database(path, { readonly: true });
-  expect(restored.prepare('PRAGMA integrity_check').values()).toEqual([['ok']]);
-  const rows = restored.prepare('SELECT text FROM messages ORDER BY id').values();
-  restored.close();
-  return rows.map(([text]) => String(text));
-}
-
-/** The error a backup ends with; fails when it does not end with one. */
-async function failureOf(running: Promise<unknown>): Promise<BackupError> {
-  const error = await running.then(
-    () => new Error('the backup was made'),
-    (reason: unknown) => reason,
-  );
-  if (!(error instanceof BackupError)) throw error;
-  return error;
-}
-
-/** Puts a `git` first in PATH that acts on one git command by this shell line, and is the real one otherwise. */
-async function wrapGit(word: string, action: string): Promise<string> {
-  const bin = join(folder, 'bin');
-  const real = Bun.which('git', { PATH: systemPath });
-  const script = `#!/bin/sh\nfor arg in "$@"; do\n  if [ "$arg" = ${word} ]; then ${action}; fi\ndone\nexec ${real} "$@"\n`;
-  await Bun.write(join(bin, 'git'), script);
-  await chmod(join(bin, 'git'), 0o755);
-  return `${bin}:${systemPath}`;
-}
-
-async function withPath<T>(path: string, work: () => Promise<T>): Promise<T> {
-  process.env.PATH = path;
-  try {
-    return await work();
-  } finally {
-    process.env.PATH = systemPath;
+/** Makes as many more snapshots, of a message each. */
+async function backUpOften(installation: Installation, times: number): Promise<void> {
+  for (let run = 0; run < times; run++) {
+    installation.say(`more ${run} ${crypto.randomUUID()}`);
+    await installation.backUp();
   }
 }
 
-async function until<T>(look: () => T | Promise<T>): Promise<T> {
-  for (const deadline = Date.now() + 5000; Date.now() < deadline; await Bun.sleep(10)) {
-    const found = await look();
-    if (found) return found;
-  }
-  throw new Error('what was waited for did not happen');
+/** What the version before manifests pushed: the file as it is, on top of what is there. */
+async function pushOldSnapshot(text: string): Promise<void> {
+  const file = join(home.folder, 'old.db');
+  await Bun.write(file, `not looked into: ${text}`);
+  const clone = join(home.folder, `clone ${crypto.randomUUID()}`);
+  const who = ['-c', 'user.name=Chat backup', '-c', 'user.email=backup@localhost'];
+  await git('clone', '--quiet', home.repo, clone);
+  await Bun.write(join(clone, 'chat.db'), Bun.file(file));
+  await git('-C', clone, 'add', 'chat.db');
+  await git('-C', clone, ...who, 'commit', '--quiet', '-m', `Snapshot of ${text} UTC, 4 bytes`);
+  await git('-C', clone, 'push', '--quiet', 'origin', 'HEAD:main');
 }
 
 describe('what reaches the remote', () => {
-  test('the first backup goes into an empty remote and holds also what is only in the WAL', async () => {
-    using database = openDatabase('one');
-    database.run('PRAGMA wal_checkpoint(TRUNCATE)');
-    write(database, 'only in the WAL');
-    const report = await runBackup(target);
-    const [commit, ...older] = await listCommits(target.repo);
-    expect(report.outcome).toBe('pushed');
-    expect(commit?.hash).toBe(report.commit);
-    expect(commit?.message).toMatch(/^Snapshot of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, \d+ bytes$/);
-    expect(commit?.message).toContain(`${report.bytes} bytes`);
+  test('the first backup goes into an empty remote, with what is only in the WAL, and says what it is', async () => {
+    home.database.run('PRAGMA wal_checkpoint(TRUNCATE)');
+    home.say('only in the WAL');
+    const report = await home.backUp();
+    const [commit, ...older] = await listCommits(home.repo);
+    expect(report).toMatchObject({ outcome: 'pushed', commit: commit?.hash, warnings: [] });
+    expect(commit?.message).toMatch(
+      /^Snapshot of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: 0 accounts, 1 chats, 2 messages$/,
+    );
     expect(older).toEqual([]);
-    expect(await restoredTexts()).toEqual(['one', 'only in the WAL']);
-    expect((await stat(join(folder, 'restored.db'))).size).toBe(report.bytes);
+    expect(await home.stored()).toEqual(['one', 'only in the WAL']);
+    const names = await git('--git-dir', home.repo, 'ls-tree', '-r', '--name-only', 'main');
+    expect(names.split('\n')).toEqual(['README.md', 'erasures.jsonl', 'manifest.json', 'parts/0001']);
+    expect(await home.manifest()).toMatchObject({
+      format: 1,
+      database: { bytes: report.bytes },
+      counts: { accounts: 0, chats: 1, messages: 2 },
+      newest: { messageAtMs: expect.any(Number), seqSum: 2 },
+      sealed: null,
+    });
+    expect(home.state).toEqual({
+      lastSuccess: { ...without(report, 'warnings'), atMs: expect.any(Number) },
+      lastFailure: null,
+      remoteBytes: expect.any(Number),
+      lastDrill: null,
+    });
+  });
+
+  test('a file larger than a part is cut into parts that any git service takes', async () => {
+    home.say(...Array.from({ length: 5 }, () => 'x'.repeat(partBytes / 2)));
+    const { bytes } = await home.backUp();
+    const { parts } = await home.manifest();
+    expect(parts.length).toBe(Math.ceil(bytes / partBytes));
+    expect(parts.length).toBeGreaterThan(2);
+    const whole = await Promise.all(
+      parts.map(({ name }) => gitBytes(['--git-dir', home.repo, 'cat-file', 'blob', `main:${name}`])),
+    );
+    expect(Math.max(...whole.map((part) => part.length))).toBeLessThanOrEqual(partBytes);
+    expect(Buffer.concat(whole).length).toBe(bytes); // `cat parts/* > chat.db` is enough
+    expect((await home.stored()).length).toBe(6);
   });
 
   test('nothing changed means no commit, also after a checkpoint and from a fresh local copy', async () => {
-    using database = openDatabase('one');
-    const first = await runBackup(target);
-    expect(await runBackup(target)).toMatchObject({ outcome: 'unchanged', commit: first.commit });
-    database.run('PRAGMA wal_checkpoint(TRUNCATE)');
-    await rm(join(target.dataDir, 'backup'), { recursive: true });
-    expect(await runBackup(target)).toMatchObject({ outcome: 'unchanged', commit: first.commit });
-    expect(await listCommits(target.repo)).toHaveLength(1);
+    const { commit } = await home.backUp();
+    expect(await home.backUp()).toMatchObject({ outcome: 'unchanged', commit });
+    home.database.run('PRAGMA wal_checkpoint(TRUNCATE)');
+    await rm(join(home.dataDir, 'backup'), { recursive: true });
+    expect(await home.backUp()).toMatchObject({ outcome: 'unchanged', commit });
+    expect(await hashes()).toEqual([commit]);
   });
 
-  test('a change makes a second commit on top of the first, which stays as it was', async () => {
-    using database = openDatabase('one');
-    const first = await runBackup(target);
-    write(database, 'two');
-    const second = await runBackup(target);
-    const hashes = (await listCommits(target.repo)).map(({ hash }) => hash);
-    expect(hashes).toEqual([second.commit, first.commit]);
-    expect(await restoredTexts()).toEqual(['one', 'two']);
-    expect(await restoredTexts(first.commit)).toEqual(['one']);
+  test('an erasure alone is a change, and the ledger goes along', async () => {
+    await home.backUp();
+    await appendFile(join(home.dataDir, 'erasures.jsonl'), '{"uid":7,"at":1,"messages":"keep"}\n{"uid":8,"a');
+    expect((await home.backUp()).outcome).toBe('pushed');
+    const ledger = await git('--git-dir', home.repo, 'cat-file', 'blob', 'main:erasures.jsonl');
+    expect(ledger).toBe('{"uid":7,"at":1,"messages":"keep"}');
   });
 
-  test('the branch is the one asked for, and other branches and files stay', async () => {
-    using database = openDatabase('one');
-    await runBackup(target);
-    await advanceRemote(target.repo, 'README', 'what this is');
-    const report = await runBackup({ ...target, branch: 'second/server' });
-    write(database, 'two');
-    await runBackup(target);
-    expect((await listCommits(target.repo, 'second/server')).map(({ hash }) => hash)).toEqual([
-      report.commit,
-    ]);
-    expect(await git('--git-dir', target.repo, 'show', 'main:README')).toBe('what this is');
-    expect(await listCommits(target.repo)).toHaveLength(3);
-  });
-
-  test('a remote that another machine has advanced is built upon', async () => {
-    using database = openDatabase('one');
-    await runBackup(target);
-    const other = await advanceRemote(target.repo, 'chat.db', 'not a database');
-    const report = await runBackup(target);
-    expect(report.outcome).toBe('pushed');
-    expect((await listCommits(target.repo)).slice(0, 2).map(({ hash }) => hash)).toEqual([
-      report.commit,
-      other,
-    ]);
-    write(database, 'two');
-    await runBackup(target);
-    expect(await restoredTexts()).toEqual(['one', 'two']);
-  });
-
-  test('a remote that another machine advances during the backup is built upon', async () => {
-    using database = openDatabase('one');
-    await runBackup(target);
-    write(database, 'two');
-    const other = `${Bun.which('git')} --git-dir='${target.repo}'`;
-    const advance = `c=$(${other} -c user.name=T -c user.email=t@t commit-tree 'main^{tree}' -p main -m Other </dev/null); ${other} update-ref refs/heads/main $c`;
-    const once = `[ -e '${folder}/once' ] || { touch '${folder}/once'; ${advance}; }`;
-    const report = await withPath(await wrapGit('push', once), () => runBackup(target));
-    const commits = await listCommits(target.repo);
-    expect(commits.map(({ hash }) => hash)).toContain(report.commit);
-    expect(commits.map(({ message }) => message.split(' ')[0])).toEqual(['Snapshot', 'Other', 'Snapshot']);
-  });
-
-  test('a remote that was rewritten, and one made anew and empty, get the next backup', async () => {
-    using database = openDatabase('one');
-    await runBackup(target);
-    const fresh = await rewriteRemote(target.repo);
-    write(database, 'two');
-    const second = await runBackup(target);
-    expect((await listCommits(target.repo)).map(({ hash }) => hash)).toEqual([second.commit, fresh]);
-    await recreateRemote(target.repo);
-    const third = await runBackup(target);
-    expect(third.outcome).toBe('pushed');
-    expect((await listCommits(target.repo)).map(({ hash }) => hash)).toEqual([third.commit]);
-    expect(await restoredTexts()).toEqual(['one', 'two']);
-  });
-
-  test('the local copy holds two snapshots at most, however many were pushed', async () => {
-    using database = openDatabase();
-    for (let run = 0; run < 5; run++) {
-      write(database, crypto.randomUUID());
-      await runBackup(target);
+  test('neither secrets nor mails are in it', async () => {
+    for (const name of ['server.secret', 'admin.key', 'outbox/a.eml']) {
+      await Bun.write(join(home.dataDir, name), 'the secret of the house');
     }
-    const local = join(target.dataDir, 'backup', 'repository');
-    const objects = await git('--git-dir', local, 'count-objects', '-v');
-    expect(objects).toMatch(/^count: 6$/m); // a commit, a tree and a file for each of two
-    expect(objects).toMatch(/^packs: 0$/m);
-    expect((await stat(local)).mode & 0o777).toBe(0o700);
-    expect((await readdir(join(target.dataDir, 'backup'))).sort()).toEqual(['lock.db', 'repository']);
+    await home.backUp();
+    const packed = await git(
+      '--git-dir',
+      home.repo,
+      'cat-file',
+      '--batch-all-objects',
+      '--batch-check=%(objectname)',
+    );
+    for (const name of packed.split('\n')) {
+      const type = await git('--git-dir', home.repo, 'cat-file', '-t', name);
+      expect((await gitBytes(['--git-dir', home.repo, 'cat-file', type, name])).includes('the secret')).toBe(
+        false,
+      );
+    }
   });
 
   test('a writer goes on committing while another process makes the backup, which is of one moment', async () => {
-    using database = openDatabase();
+    const { database } = home;
     database.run('PRAGMA busy_timeout = 0');
-    database.run(
-      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000) INSERT INTO messages (text) SELECT 'old ' || hex(randomblob(150)) FROM n",
-    );
-    const env = { ...process.env, DATA_DIR: target.dataDir, BACKUP_REPO: target.repo, BACKUP_BRANCH: 'main' };
+    database.transaction(() => {
+      database.run(
+        "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 40000) INSERT INTO messages (chat_id, seq, sender_uid, body, sent_at) SELECT 1, i, 1, 'old ' || hex(randomblob(150)), 0 FROM n",
+      );
+      database.run('UPDATE chats SET last_seq = 40000');
+    })();
+    const env = { ...process.env, DATA_DIR: home.dataDir, BACKUP_REPO: home.repo, BACKUP_BRANCH: 'main' };
     const child = Bun.spawn([process.execPath, backupScript], { env, stdout: 'pipe', stderr: 'pipe' });
     let written = 0;
     let slowestMs = 0;
     for (; child.exitCode === null; await Bun.sleep(1)) {
       const startedAt = performance.now();
-      write(database, `new ${written++}`);
+      home.say(`new ${written++}`);
       slowestMs = Math.max(slowestMs, performance.now() - startedAt);
     }
     expect(await child.stderr.text()).toBe('');
     expect(await child.stdout.text()).toMatch(
       /^Pushed a snapshot of \d+ bytes as commit [0-9a-f]{40} in \d+ ms\.\n$/,
     );
-    const taken = (await restoredTexts()).filter((text) => text.startsWith('new '));
+    const taken = (await home.stored()).filter((text) => text.startsWith('new '));
     expect(taken).toEqual(taken.map((_, index) => `new ${index}`));
     expect(written).toBeGreaterThan(Math.max(20, taken.length));
     expect(slowestMs).toBeLessThan(500);
   });
 });
 
-describe('what is reported', () => {
-  test('a refused push says why, and its data arrives with the next accepted one', async () => {
-    using database = openDatabase('one');
-    await runBackup(target);
-    const allow = await refusePushes(target.repo, 'The disk quota is used up');
-    write(database, 'two');
-    const error = await failureOf(runBackup(target));
-    expect(error.kind).toBe('failed');
-    expect(error.message).toContain('did not take the push: The disk quota is used up');
-    expect(await listCommits(target.repo)).toHaveLength(1);
-    await allow();
-    expect((await runBackup(target)).outcome).toBe('pushed');
-    expect(await restoredTexts()).toEqual(['one', 'two']);
-    expect(await listCommits(target.repo)).toHaveLength(2);
-  });
-
-  test('a remote that is not there says so, and what to check', async () => {
-    using _database = openDatabase('one');
-    const repo = join(folder, 'nowhere.git');
-    const error = await failureOf(runBackup({ ...target, repo }));
-    expect(error.kind).toBe('failed');
-    expect(error.message).toStartWith(
-      `The backup repository cannot be read: '${repo}' does not appear to be a git`,
-    );
-    expect(error.message).toEndWith(
-      'Check BACKUP_REPO, BACKUP_BRANCH, the network and the access of this machine.',
-    );
-  });
-
-  test('a missing database and a damaged one are refused, and nothing is pushed', async () => {
-    expect((await failureOf(runBackup(target))).message).toContain('There is no database');
-    expect(await readdir(target.dataDir)).toEqual([]);
-    await Bun.write(join(target.dataDir, 'chat.db'), 'not a database '.repeat(500));
-    expect((await failureOf(runBackup(target))).message).toContain('file is not a database');
-    expect(await listCommits(target.repo)).toEqual([]);
-  });
-
-  test('credentials in the address do not reach the error text', async () => {
-    using _database = openDatabase('one');
-    for (const credentials of ['alice:s3cret', 'alice:p%40ss', 't0ken', 'alice:a@b']) {
-      const repo = `http://${credentials}@127.0.0.1:1/backup.git`;
-      const { message } = await failureOf(runBackup({ ...target, repo }));
-      expect(message).toContain('The backup repository cannot be read');
-      expect(message).toContain('127.0.0.1');
-      expect(message).not.toMatch(/s3cret|p%40ss|p@ss|t0ken|a@b/);
-    }
-    expect(scrub("no 'https://bob:a/b@host/x' here, a/b", 'https://bob:a/b@host/x')).not.toContain('a/b');
-    expect(scrub('see ssh://git@host/x and mail a@b.c')).toBe('see ssh://host/x and mail a@b.c');
-  });
-
-  test('a machine without git is told to install it', async () => {
-    using _database = openDatabase('one');
-    const error = await withPath(folder, () => failureOf(runBackup(target)));
-    expect(error).toMatchObject({ kind: 'failed', message: expect.stringContaining('Install git.') });
-  });
-
-  test('a git command that hangs is killed with its helpers, and the backup says so', async () => {
-    using _database = openDatabase('one');
-    const path = await wrapGit('push', `sleep 30 & echo $! > '${folder}/pid'; wait`);
-    const startedAt = performance.now();
-    const error = await withPath(path, () => failureOf(runBackup(target, { commandTimeoutMs: 700 })));
-    expect(error.kind).toBe('failed');
-    expect(error.message).toContain('did not take the push: it did not end within 1 s');
-    expect(performance.now() - startedAt).toBeLessThan(5000);
-    const helper = Number(await Bun.file(join(folder, 'pid')).text());
-    await until(() => !isAlive(helper));
-    expect((await runBackup(target)).outcome).toBe('pushed');
-  });
-
-  test('of two backups at once exactly one runs', async () => {
-    using _database = openDatabase('one');
-    const results = await Promise.allSettled([runBackup(target), runBackup(target)]);
-    const refused = results.filter(({ status }) => status === 'rejected');
-    expect(refused).toHaveLength(1);
-    expect(refused[0]).toMatchObject({ reason: { kind: 'running' } });
-    expect(await listCommits(target.repo)).toHaveLength(1);
-  });
-
-  test('the script says what is wrong with the configuration, and exits 2; without a repository it exits 1', async () => {
-    const runScript = async (env: Record<string, string>) => {
-      const child = Bun.spawn([process.execPath, backupScript], {
-        env: { PATH: systemPath, DATA_DIR: target.dataDir, ...env },
-        stdout: 'pipe',
-        stderr: 'pipe',
-      });
-      return { text: await child.stderr.text(), status: await child.exited };
-    };
-    expect(await runScript({ PORT: 'x' })).toEqual({ text: expect.stringMatching(/^PORT: "x" /), status: 2 });
-    expect(await runScript({})).toEqual({
-      text: expect.stringMatching(/^BACKUP_REPO is not set/),
-      status: 1,
-    });
-  });
-});
-
-/** Whether a process runs; one that ended but that nobody has waited for does not. */
-function isAlive(pid: number): boolean {
-  const result = Bun.spawnSync(['ps', '-o', 'stat=', '-p', String(pid)]);
-  return result.exitCode === 0 && !result.stdout.toString().startsWith('Z');
+function without<T extends object, Name extends keyof T>(from: T, name: Name): Omit<T, Name> {
+  const { [name]: _, ...rest } = from;
+  return rest;
 }
 
-describe('what a killed backup leaves', () => {
-  for (const word of ['fetch', 'update-index', 'push']) {
-    test(`kill -9 during git ${word} leaves the next backup working`, async () => {
-      using database = openDatabase('one');
-      await runBackup(target);
-      write(database, 'two');
-      const PATH = await wrapGit(word, `echo $$ > '${folder}/pid'; exec sleep 30`);
-      const script = join(folder, 'run.ts');
-      await Bun.write(
-        script,
-        `import { runBackup } from ${JSON.stringify(backupModule)};\nawait runBackup(${JSON.stringify(target)});\n`,
+describe('what the branch keeps', () => {
+  test('a change makes a commit on top of the first, which stays as it was', async () => {
+    const first = await home.backUp();
+    home.say('two');
+    const second = await home.backUp();
+    expect(await hashes()).toEqual([second.commit, first.commit]);
+    expect(await home.stored()).toEqual(['one', 'two']);
+    expect(await home.stored(first.commit)).toEqual(['one']);
+  });
+
+  test('no more than BACKUP_KEEP snapshots, the newest, in a line that begins with a root, with their times', async () => {
+    const three = home.with({ keep: 3 });
+    await three.backUp();
+    await backUpOften(three, 6);
+    const log = await git('--git-dir', home.repo, 'log', '--format=%P|%at %ct|%s', 'main');
+    const lines = log.split('\n');
+    expect(lines).toHaveLength(3);
+    expect(lines.map((line) => line.split('|')[0]?.split(' ').filter(Boolean).length)).toEqual([1, 1, 0]);
+    const counts = lines.map((line) => /(\d+) messages/.exec(line)?.[1]);
+    expect(counts).toEqual(['7', '6', '5']);
+    for (const revision of ['main', 'main~1', 'main~2']) {
+      const { takenAtMs, counts: noted } = await home.manifest(revision);
+      expect(await home.stored(revision)).toHaveLength(noted.messages);
+      const seconds = await git('--git-dir', home.repo, 'log', '-1', '--format=%at %ct', revision);
+      expect(seconds).toBe(`${Math.floor(takenAtMs / 1000)} ${Math.floor(takenAtMs / 1000)}`);
+    }
+    await git('--git-dir', home.repo, 'fsck', '--strict');
+  });
+
+  test('one snapshot alone, and more or fewer than before, as BACKUP_KEEP says', async () => {
+    await backUpOften(home.with({ keep: 5 }), 4);
+    await backUpOften(home.with({ keep: 1 }), 2);
+    expect(await hashes()).toHaveLength(1);
+    await backUpOften(home.with({ keep: 3 }), 4);
+    expect(await hashes()).toHaveLength(3);
+    expect((await home.stored()).length).toBe(11);
+  });
+
+  test('a rewritten history is not sent again: a push carries the change alone', async () => {
+    const three = home.with({ keep: 3 });
+    home.say(...Array.from({ length: 40 }, () => randomBytes(8192).toString('hex')));
+    await three.backUp();
+    await backUpOften(three, 3);
+    const real = Bun.which('git');
+    const said = join(home.folder, 'said');
+    const listen = `${real} "$@" 2>>'${said}'; exit $?`;
+    await withPath(await wrapGit(home.folder, 'push', listen), () => backUpOften(three, 1));
+    const amounts = [
+      ...(await Bun.file(said).text()).matchAll(/Writing objects: 100% \(\d+\/\d+\), ([\d.]+ \w+)/g),
+    ];
+    // The one part is 600 KiB that do not compress; the second push, which rewrites, has nothing to send at all.
+    expect(amounts).toHaveLength(1);
+    expect(amounts[0]?.[1]).toMatch(/^\d\d?(\.\d+)? KiB$/);
+    expect(await git('--git-dir', home.repo, 'fsck', '--strict')).not.toContain('missing');
+  });
+
+  test('other branches, and commits of others below ours, stay', async () => {
+    await backUpOften(home, 1);
+    await git('--git-dir', home.repo, 'branch', 'notes', 'main');
+    const foreign = await advanceRemote(home.repo, 'notes.md', 'what this is', 'notes');
+    const second = home.with({ keep: 2, branch: 'second/server' });
+    await backUpOften(second, 4);
+    expect(await hashes('second/server')).toHaveLength(2);
+    expect((await hashes('notes'))[0]).toBe(foreign);
+  });
+
+  test('snapshots of the old layout are built upon, and taken out in their turn, but never what others committed', async () => {
+    const readme = await startedByHand();
+    await pushOldSnapshot('the first');
+    await pushOldSnapshot('the second');
+    const three = home.with({ keep: 3 });
+    expect((await three.backUp()).outcome).toBe('pushed');
+    const subjects = async () => (await listCommits(home.repo)).map(({ message }) => message.slice(0, 15));
+    expect(await subjects()).toEqual([
+      'Snapshot of 202',
+      'Snapshot of the',
+      'Snapshot of the',
+      'Add notes.md',
+    ]);
+    await backUpOften(three, 1);
+    expect(await subjects()).toEqual([
+      'Snapshot of 202',
+      'Snapshot of 202',
+      'Snapshot of the',
+      'Add notes.md',
+    ]);
+    expect(await git('--git-dir', home.repo, 'show', '--format=', '--name-only', 'main~2')).toContain(
+      'chat.db',
+    );
+    await backUpOften(three, 3);
+    expect(await subjects()).toEqual([
+      'Snapshot of 202',
+      'Snapshot of 202',
+      'Snapshot of 202',
+      'Add notes.md',
+    ]);
+    expect((await hashes()).at(-1)).toBe(readme);
+  });
+
+  /** A repository that a person has begun with a file. */
+  async function startedByHand(): Promise<string> {
+    const clone = join(home.folder, 'by hand');
+    await git('clone', '--quiet', home.repo, clone);
+    await Bun.write(join(clone, 'notes.md'), 'mine');
+    await git('-C', clone, 'add', '.');
+    await git('-C', clone, 'commit', '--quiet', '-m', 'Add notes.md');
+    await git('-C', clone, 'push', '--quiet', 'origin', 'HEAD:main');
+    return git('-C', clone, 'rev-parse', 'HEAD');
+  }
+
+  test('what another machine of ours pushed meanwhile is built upon', async () => {
+    await home.backUp();
+    const other = await Installation.make(join(home.folder, 'other'), 'of the other');
+    const report = await runBackup(localTarget(other.dataDir, home.repo));
+    home.say('two');
+    const mine = await home.backUp();
+    expect((await hashes()).slice(0, 2)).toEqual([mine.commit, report.commit]);
+    expect(await home.stored()).toEqual(['one', 'two']);
+  });
+
+  test('a remote that another machine advances during the backup is built upon, also when the branch is full', async () => {
+    await backUpOften(home, 3);
+    const other = await Installation.make(join(home.folder, 'other'), 'of the other');
+    for (const keep of [48, 3]) {
+      other.say('more');
+      const code = `const { runBackup } = await import('${join(import.meta.dir, '../../src/ops/backup/backup.ts')}');
+        await runBackup(${JSON.stringify(localTarget(other.dataDir, home.repo))});`;
+      await Bun.write(join(home.folder, 'other.ts'), code);
+      const once = `[ -e '${home.folder}/once ${keep}' ] || { touch '${home.folder}/once ${keep}'; PATH='${process.env.PATH}' '${process.execPath}' '${home.folder}/other.ts' >&2; }`;
+      home.say(`mine ${keep}`);
+      const report = await withPath(await wrapGit(home.folder, 'push', once), () =>
+        home.with({ keep }).backUp(),
       );
-      const child = Bun.spawn([process.execPath, script], { env: { ...process.env, PATH } });
-      const sleeper = await until(async () => Number(await readIfThere(join(folder, 'pid'))));
-      expect(await failureOf(runBackup(target))).toMatchObject({ kind: 'running' });
-      child.kill('SIGKILL');
-      await child.exited;
-      process.kill(sleeper, 'SIGKILL');
-      expect((await runBackup(target)).outcome).toBe('pushed');
-      expect(await restoredTexts()).toEqual(['one', 'two']);
-      expect((await readdir(join(target.dataDir, 'backup'))).sort()).toEqual(['lock.db', 'repository']);
-    });
-  }
-
-  test('lock files, half a snapshot and a half made or damaged local copy are cleared away', async () => {
-    using database = openDatabase('one');
-    const local = join(target.dataDir, 'backup', 'repository');
-    await Bun.write(join(local, 'config'), 'half a li');
-    expect((await runBackup(target)).outcome).toBe('pushed');
-    for (const name of ['index.lock', 'shallow.lock', 'refs/backup/tip.lock', '../snapshot.db']) {
-      await Bun.write(join(local, name), 'left over');
+      expect((await hashes())[0]).toBe(report.commit);
+      expect((await home.stored()).at(-1)).toBe(`mine ${keep}`);
     }
-    write(database, 'two');
-    expect((await runBackup(target)).outcome).toBe('pushed');
-    await damageObjects(local);
-    write(database, 'three');
-    expect((await runBackup(target)).outcome).toBe('pushed');
-    expect(await restoredTexts()).toEqual(['one', 'two', 'three']);
+    expect(await hashes()).toHaveLength(3);
+    const messages = (await listCommits(home.repo)).map(({ message }) => /(\d+) messages/.exec(message)?.[1]);
+    expect(messages).toEqual(['6', '3', '5']); // mine, the other's, mine
+  });
+
+  test('a remote that was made anew and is empty gets the next backup', async () => {
+    await backUpOften(home, 2);
+    await recreateRemote(home.repo);
+    const { commit, outcome } = await home.backUp();
+    expect(outcome).toBe('pushed');
+    expect(await hashes()).toEqual([commit]);
+    expect(await home.stored()).toHaveLength(3);
+  });
+
+  test('a remote that does not allow a rewrite keeps more, is told of, and still gets every snapshot', async () => {
+    const two = home.with({ keep: 2 });
+    await backUpOften(two, 2);
+    await git('--git-dir', home.repo, 'config', 'receive.denyNonFastForwards', 'true');
+    for (let run = 0; run < 2; run++) {
+      two.say(`refused ${run}`);
+      const { outcome, warnings, commit } = await two.backUp();
+      expect(outcome).toBe('pushed');
+      expect(warnings).toEqual([expect.stringContaining('Older snapshots could not be taken out')]);
+      expect(await hashes()).toContain(commit);
+      expect((await two.stored()).at(-1)).toBe(`refused ${run}`);
+    }
+    await git('--git-dir', home.repo, 'config', 'receive.denyNonFastForwards', 'false');
+    expect(await two.backUp()).toMatchObject({ outcome: 'unchanged', warnings: [] });
+    expect(await hashes()).toHaveLength(2);
+    await backUpOften(two, 1);
+    expect(await hashes()).toHaveLength(2);
   });
 });
 
-/** Empties every object, as a power cut can. */
-async function damageObjects(gitDir: string): Promise<void> {
-  for await (const name of new Bun.Glob('objects/??/*').scan({ cwd: gitDir })) {
-    await chmod(join(gitDir, name), 0o600);
-    await Bun.write(join(gitDir, name), '');
-  }
-}
+describe('encryption', () => {
+  const key = new Uint8Array(randomBytes(32));
 
-async function readIfThere(path: string): Promise<string> {
-  const file = Bun.file(path);
-  return (await file.exists()) ? file.text() : '';
-}
-
-describe('the runner of the server', () => {
-  const report = { outcome: 'pushed', commit: 'a'.repeat(40), bytes: 4096, durationMs: 12 } as const;
-  const log = createLog({ level: 'silent', format: 'json' });
-
-  /** A runner whose command is a script with this body; it sees `say(object)`, which prints a line of JSON. */
-  async function makeRunner(body: string, schedule = 'off', runnerLog = log) {
-    const script = join(folder, 'program.ts');
-    await Bun.write(script, `const say = (line: unknown) => console.log(JSON.stringify(line));\n${body}\n`);
-    const env = { MARK: 'from the runner' };
-    const command = [process.execPath, script];
-    return createBackupRunner({ command, env, schedule, log: runnerLog, clock: () => 1_000 });
-  }
-
-  test('a report comes back as it was printed, and is remembered with its time', async () => {
-    const runner = await makeRunner(
-      `if (process.argv.slice(2).join() === 'backup,--json' && process.env.MARK === 'from the runner' && process.env.PATH)
-         say({ ok: true, ...${JSON.stringify(report)} });`,
-    );
-    expect(runner.last).toBeNull();
-    expect(await runner.run()).toEqual(report);
-    expect(runner.last).toEqual({ at: 1_000, report });
-  });
-
-  test('a reported problem comes back as an error of its kind; only a failure is remembered', async () => {
-    const failing = await makeRunner(`say({ ok: false, kind: 'failed', message: 'No.' }); process.exit(1);`);
-    expect(await failureOf(failing.run())).toMatchObject({ kind: 'failed', message: 'No.' });
-    expect(failing.last).toEqual({ at: 1_000, problem: 'No.' });
-    const refused = await makeRunner(
-      `say({ ok: false, kind: 'running', message: 'Later.' }); process.exit(1);`,
-    );
-    expect(await failureOf(refused.run())).toMatchObject({ kind: 'running', message: 'Later.' });
-    expect(refused.last).toBeNull();
-  });
-
-  test('a child that ends without a report is a failure that says how it ended', async () => {
-    const exits = await makeRunner(`console.error('cannot //bob:pw@host'); process.exit(7);`);
-    const message = 'The backup process ended with status 7 without a report: cannot //host';
-    expect(await failureOf(exits.run())).toMatchObject({ kind: 'failed', message });
-    const killed = await makeRunner(`process.kill(process.pid, 'SIGKILL'); await Bun.sleep(9000);`);
-    expect((await failureOf(killed.run())).message).toContain('was killed by SIGKILL without a report');
-    const missing = createBackupRunner({ command: [join(folder, 'none')], env: {}, schedule: 'off', log });
-    expect((await failureOf(missing.run())).message).toContain('could not be started');
-  });
-
-  test('each failure is told to be noted, and the first success after one; a success like the last is not', async () => {
-    const script = join(folder, 'program.ts');
-    const works = `console.log(JSON.stringify({ ok: true, ...${JSON.stringify(report)} }));`;
-    const notes: string[] = [];
-    const note = (kind: string, detail: string): void => void notes.push(`${kind}: ${detail}`);
-    const command = [process.execPath, script];
-    const runner = createBackupRunner({ command, env: {}, schedule: 'off', log, note });
-    for (const body of [works, 'process.exit(7);', 'process.exit(8);', works, works]) {
-      await Bun.write(script, body);
-      await runner.run().catch(() => null);
+  test('nothing readable leaves the machine, unchanged is still seen, and the key opens it', async () => {
+    const sealed = home.with({ key });
+    await appendFile(join(home.dataDir, 'erasures.jsonl'), '{"uid":7,"at":1,"messages":"keep"}\n');
+    sealed.say('a very private word');
+    const { commit } = await sealed.backUp();
+    for (const name of ['parts/0001', 'erasures.jsonl', 'manifest.json']) {
+      const bytes = await gitBytes(['--git-dir', home.repo, 'cat-file', 'blob', `main:${name}`]);
+      expect(/private|"uid"|SQLite/.test(bytes.toString('latin1'))).toBe(false);
+      expect(bytes.includes(Buffer.from(key).toString('hex'))).toBe(false);
     }
-    expect(notes).toEqual([
-      'backup_failed: The backup process ended with status 7 without a report.',
-      'backup_failed: The backup process ended with status 8 without a report.',
-      `backup: commit ${report.commit}`,
+    expect(await sealed.stored()).toEqual(['one', 'a very private word']);
+    expect((await home.manifest()).sealed).toEqual({ cipher: 'AES-256-GCM', keyId: createSealer(key).keyId });
+    expect(await sealed.backUp()).toMatchObject({ outcome: 'unchanged', commit });
+    const other = home.with({ key: new Uint8Array(randomBytes(32)) });
+    expect((await other.backUp()).outcome).toBe('pushed');
+    expect(await other.stored()).toEqual(['one', 'a very private word']);
+  });
+
+  test('turned on later, the next snapshots are encrypted', async () => {
+    await home.backUp();
+    expect((await home.with({ key }).backUp()).outcome).toBe('pushed');
+    expect((await home.manifest()).sealed).not.toBeNull();
+    expect((await home.manifest('main~1')).sealed).toBeNull();
+  });
+});
+
+describe('what stays bounded', () => {
+  test('the local copy has the content of the newest snapshot alone, however many were pushed', async () => {
+    const three = home.with({ keep: 3 });
+    await backUpOften(three, 8);
+    const objects = await git('--git-dir', local(), 'count-objects', '-v');
+    // Three commits, their trees and small files; of large ones the newest's.
+    expect(Number(/^count: (\d+)$/m.exec(objects)?.[1])).toBeLessThanOrEqual(3 * 6);
+    expect(objects).toMatch(/^packs: 0$/m);
+    expect((await stat(local())).mode & 0o777).toBe(0o700);
+    expect((await readdir(join(home.dataDir, 'backup'))).sort()).toEqual([
+      'lock.db',
+      'repository',
+      'state-lock.db',
+      'state.json',
     ]);
   });
 
-  test('a second run at once is refused and does not disturb the first', async () => {
-    const runner = await makeRunner(`await Bun.sleep(200); say({ ok: true, ...${JSON.stringify(report)} });`);
-    const first = runner.run();
-    expect(await failureOf(runner.run())).toMatchObject({ kind: 'running' });
-    expect(await first).toEqual(report);
-    expect(await runner.run()).toEqual(report);
+  test('a fresh local copy fetches no content, and is again small', async () => {
+    home.say(...Array.from({ length: 40 }, () => randomBytes(8192).toString('hex')));
+    const three = home.with({ keep: 3 });
+    await backUpOften(three, 4);
+    await rm(local(), { recursive: true });
+    await three.backUp();
+    const bytes = async () =>
+      Number(/^size-pack: (\d+)$/m.exec(await git('--git-dir', local(), 'count-objects', '-v'))?.[1]);
+    expect(await bytes()).toBeLessThan(20);
+    await backUpOften(three, 2);
+    expect(await hashes()).toHaveLength(3);
+    expect(await bytes()).toBeLessThan(20);
+    await git('--git-dir', home.repo, 'fsck', '--strict');
   });
 
-  test('stopping ends a real backup under way together with its git', async () => {
-    using _database = openDatabase('one');
-    const PATH = await wrapGit('push', `echo $$ > '${folder}/pid'; exec sleep 30`);
-    const env = { DATA_DIR: target.dataDir, BACKUP_REPO: target.repo, PATH };
-    const runner = createBackupRunner({
-      command: [process.execPath, backupScript],
-      env,
-      schedule: 'off',
-      log,
-    });
-    const running = failureOf(runner.run());
-    const sleeper = await until(async () => Number(await readIfThere(join(folder, 'pid'))));
-    runner.stop();
-    expect(await running).toMatchObject({ kind: 'failed', message: 'The server is stopping.' });
-    await until(() => !isAlive(sleeper));
-    expect((await runBackup(target)).outcome).toBe('pushed');
-  });
-
-  test('the schedule logs each outcome, never rejects, and ends when the runner is stopped', async () => {
-    const cron = spyOn(Bun, 'cron');
-    try {
-      const events: string[] = [];
-      const write = (line: string): void => void events.push(JSON.parse(line).event);
-      const runnerLog = createLog({ level: 'info', format: 'json', write });
-      const runner = await makeRunner(
-        `if (await Bun.file('${folder}/ok').exists()) say({ ok: true, ...${JSON.stringify(report)} });`,
-        '0 0 1 1 *',
-        runnerLog,
+  test('a remote on this machine is packed now and then', async () => {
+    home.say(...Array.from({ length: 20 }, () => randomBytes(8192).toString('hex')));
+    await backUpOften(home, 3);
+    for (let run = 0; run < 700; run += 100) {
+      const blobs = Array.from({ length: 100 }, (_, index) => `blob\ndata <<END\n${run + index}\nEND\n`).join(
+        '',
       );
-      const [schedule, fire] = cron.mock.calls[0] as unknown as [string, () => Promise<void>];
-      expect(schedule).toBe('0 0 1 1 *');
-      await fire();
-      await Bun.write(join(folder, 'ok'), '');
-      const running = fire();
-      await fire();
-      await running;
-      expect(events).toEqual(['backup failed', 'backup skipped', 'backup done']);
-      runner.stop();
-      expect(await failureOf(runner.run())).toMatchObject({ kind: 'failed' });
-      await makeRunner('', 'off');
-      expect(cron).toHaveBeenCalledTimes(1);
-    } finally {
-      cron.mockRestore();
+      const child = Bun.spawn(
+        ['git', '--git-dir', home.repo, '-c', 'fastimport.unpackLimit=1000', 'fast-import', '--quiet'],
+        {
+          stdin: new TextEncoder().encode(blobs),
+        },
+      );
+      expect(await child.exited).toBe(0);
     }
+    const before = home.state.remoteBytes ?? 0;
+    await backUpOften(home, 1);
+    expect(await git('--git-dir', home.repo, 'count-objects', '-v')).toMatch(/^packs: 1$/m);
+    expect(home.state.remoteBytes).toBeLessThan(before);
+    await git('--git-dir', home.repo, 'fsck', '--strict');
+  });
+
+  test('a repository that is larger than BACKUP_MAX_BYTES is warned of', async () => {
+    const { warnings } = await home.with({ maxBytes: 1000 }).backUp();
+    expect(warnings).toEqual([
+      expect.stringMatching(/^The backup repository takes \d+ bytes, more than BACKUP_MAX_BYTES, 1000\./),
+    ]);
+    expect(home.state.remoteBytes).toBeGreaterThan(1000);
   });
 });

@@ -8,6 +8,7 @@ import { runBackup } from '../../src/ops/backup/backup.ts';
 import { createDrillRunner } from '../../src/ops/backup/runner.ts';
 import { readBackupState } from '../../src/ops/backup/state.ts';
 import { acquireLock } from '../../src/store/lock.ts';
+import { localTarget } from '../support/backup.ts';
 import { runCommand } from '../support/command.ts';
 import { advanceRemote, createRemote, git } from '../support/git.ts';
 import { LogFile } from '../support/log-file.ts';
@@ -28,7 +29,7 @@ beforeAll(async () => {
   server = await TestServer.start();
   alice = await join(server, 'Alice');
   await say('in the snapshot');
-  commit = (await runBackup({ dataDir: server.dataDir, repo, branch: 'main' })).commit;
+  commit = (await runBackup(localTarget(server.dataDir, repo))).commit;
   await say('after it');
 });
 afterAll(async () => {
@@ -99,6 +100,7 @@ test('The schedule of the server logs a failed drill as an error and has it note
   const runner = createDrillRunner({
     command: [process.execPath, entry],
     env: env(),
+    dataDir: server.dataDir,
     schedule: 'off',
     log,
     note: (kind, detail) => void told.push(`${kind}: ${detail}`),

@@ -4,6 +4,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { runBackup } from '../../src/ops/backup/backup.ts';
+import { localTarget } from '../support/backup.ts';
 import { runCommand } from '../support/command.ts';
 import { createRemote } from '../support/git.ts';
 import { LogFile } from '../support/log-file.ts';
@@ -34,7 +35,7 @@ beforeAll(async () => {
   };
   await say(alice, 'said before');
   await say(dora, secret);
-  await runBackup({ dataDir: server.dataDir, repo, branch: 'main' });
+  await runBackup(localTarget(server.dataDir, repo));
   const asked = { ...credentials(dora), PASSWORD: password, MESSAGES: 'remove' };
   expect((await call(server, 'deleteAccount', asked)).status).toBe(200);
   await say(alice, 'said after');

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { runBackup } from '../../src/ops/backup/backup.ts';
 import { acquireLock } from '../../src/store/lock.ts';
+import { localTarget } from '../support/backup.ts';
 import { runCommand } from '../support/command.ts';
 import { createRemote } from '../support/git.ts';
 import { LogFile } from '../support/log-file.ts';
@@ -45,7 +46,7 @@ async function say(text: string): Promise<void> {
 }
 
 async function backUp(): Promise<string> {
-  return (await runBackup({ dataDir: server.dataDir, repo, branch: 'main' })).commit;
+  return (await runBackup(localTarget(server.dataDir, repo))).commit;
 }
 
 const restore = (args: string[] = [], dataDir = server.dataDir) =>

@@ -8,7 +8,7 @@ export async function git(...args: string[]): Promise<string> {
   return (await gitBytes(args)).toString().trim();
 }
 
-async function gitBytes(args: readonly string[]): Promise<Buffer> {
+export async function gitBytes(args: readonly string[]): Promise<Buffer> {
   const identity = ['-c', 'user.name=Test', '-c', 'user.email=test@localhost'];
   const child = Bun.spawn(['git', ...identity, ...args], { stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
   const [stdout, stderr] = await Promise.all([child.stdout.bytes(), child.stderr.text(), child.exited]);

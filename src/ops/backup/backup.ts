@@ -1,21 +1,20 @@
-// One backup: lock, consistent snapshot of the database, integrity check, push to the backup repository.
-import { Database } from 'bun:sqlite';
+// One backup: lock, snapshot, push, and a note of what became of it.
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readFinishedLines } from '../../store/ledger.ts';
 import { acquireLock } from '../../store/lock.ts';
+import { type Access, secretsOf } from './access.ts';
 import { BackupError, type BackupFailure } from './error.ts';
-import { GitError, openGit, scrub } from './git.ts';
-import { publishSnapshot, type Snapshot } from './repository.ts';
+import { openGit, scrub } from './git.ts';
+import { GitError } from './git-process.ts';
+import { measureRemote } from './remote-size.ts';
+import { publishSnapshot } from './repository.ts';
+import { createSealer } from './seal.ts';
+import { removeSnapshot, takeSnapshot } from './snapshot.ts';
+import { type BackupState, noteBackupState } from './state.ts';
 import { halfRestored, isHalfRestored } from './swap.ts';
-
-export interface BackupTarget {
-  /** Folder that holds `chat.db`; what the backup needs for itself lies in its folder `backup`. */
-  dataDir: string;
-  /** Path, ssh or https address of the git repository; may hold credentials. */
-  repo: string;
-  branch: string;
-}
+import type { BackupTarget } from './target.ts';
 
 export interface BackupReport {
   outcome: 'pushed' | 'unchanged';
@@ -24,11 +23,13 @@ export interface BackupReport {
   /** Size of the snapshot. */
   bytes: number;
   durationMs: number;
+  /** What whoever runs the server should do something about, each a sentence or two. */
+  warnings: string[];
 }
 
 export interface BackupOptions {
-  /** Time limit of each git command, lengthened by 1 s per 100 KB where the snapshot travels. Default 120000. */
-  commandTimeoutMs?: number;
+  /** How long git may give no sign of life, in ms. Default 120000. */
+  silenceMs?: number;
   /** Stops the backup as soon as it does not touch the database. */
   signal?: AbortSignal;
 }
@@ -37,7 +38,8 @@ export interface BackupOptions {
 export type BackupLine = ({ ok: true } & BackupReport) | { ok: false; kind: BackupFailure; message: string };
 
 /**
- * Makes one backup. The database may be in use by the server meanwhile, which goes on reading and writing.
+ * Makes one backup and notes in the data folder what became of it. The database may be in use by the server meanwhile,
+ * which goes on reading and writing.
  * @throws BackupError
  */
 export async function runBackup(target: BackupTarget, options: BackupOptions = {}): Promise<BackupReport> {
@@ -52,106 +54,76 @@ export async function runBackup(target: BackupTarget, options: BackupOptions = {
     await chmod(folder, 0o700);
     using lock = acquireLock(join(folder, 'lock.db'), 0);
     if (!lock) throw new BackupError('running', 'Another backup is running. Try again when it is done.');
-    const { publication, bytes } = await backUp(target, folder, options);
-    return { ...publication, bytes, durationMs: Math.round(performance.now() - startedAt) };
+    const { remoteBytes, warnings, ...done } = await backUp(target, folder, options);
+    const report = { ...done, durationMs: Math.round(performance.now() - startedAt) };
+    const problem = note(target, { lastSuccess: { ...report, atMs: Date.now() }, remoteBytes });
+    return { ...report, warnings: problem ? [...warnings, problem] : warnings };
   } catch (error) {
-    throw toBackupError(error, target);
+    const failure = toBackupError(error, target);
+    // A run that was told to stop, or found another at work, is no failure. What cannot be noted is still thrown.
+    if (failure.kind === 'failed' && !options.signal?.aborted && existsSync(folder))
+      note(target, { lastFailure: { atMs: Date.now(), message: failure.message } });
+    throw failure;
   }
 }
 
 async function backUp(target: BackupTarget, folder: string, options: BackupOptions) {
+  const { access, branch, key, keep } = target;
   const path = join(folder, 'snapshot.db');
   const gitDir = join(folder, 'repository');
-  const { repo, branch } = target;
   const git = await openGit({
     gitDir,
-    repo,
-    timeLimitMs: options.commandTimeoutMs ?? 120_000,
+    access,
+    timeLimitMs: options.silenceMs ?? 120_000,
     signal: options.signal,
+    settings: key ? sealedSettings : clearSettings,
   });
   try {
     const snapshot = await takeSnapshot(join(target.dataDir, 'chat.db'), path);
-    const publication = await publishSnapshot({ git, gitDir, repo, branch }, snapshot);
-    return { publication, bytes: snapshot.bytes };
+    const bytes = Bun.file(path).size;
+    // After the snapshot: it has every erasure that the snapshot has.
+    const ledger = Buffer.from(readFinishedLines(join(target.dataDir, 'erasures.jsonl')));
+    const sealer = key ? createSealer(key) : null;
+    const remote = { git, gitDir, access, branch };
+    const { problem, ...published } = await publishSnapshot(remote, { snapshot, ledger, sealer, keep });
+    const { outcome, commit } = published;
+    const size = await measureRemote(remote, published, options.signal);
+    const concerns = [target.exposure, problem, size.problem, excess(size.bytes, target)];
+    const warnings = concerns.filter((concern) => concern !== null);
+    return { outcome, commit, bytes, remoteBytes: size.bytes, warnings };
   } finally {
-    await removeDatabase(path);
+    await removeSnapshot(path);
   }
 }
 
-/**
- * Copies the database as of one moment. Two copies of an unchanged database are the same byte for byte: VACUUM INTO
- * writes a fresh file whose change counters begin anew (tried).
- * @see https://sqlite.org/lang_vacuum.html
- */
-async function takeSnapshot(database: string, path: string): Promise<Snapshot> {
-  await removeDatabase(path); // a killed run's
-  const at = Date.now();
-  {
-    using source = new Database(database, { readonly: true });
-    source.run('PRAGMA busy_timeout = 5000');
-    source.run('VACUUM INTO ?', [path]);
-  }
-  using copy = new Database(path, { readonly: true });
-  using check = copy.prepare('PRAGMA integrity_check(1)');
-  const verdict = String(check.values()[0]?.[0]);
-  if (verdict !== 'ok') {
-    throw new BackupError(
-      'failed',
-      `The database is damaged, nothing was pushed: ${verdict}. Restore a backup.`,
-    );
-  }
-  return { path, bytes: (await stat(path)).size, at };
+/** Parts are compared with those of the last snapshot, one at a time: more take as much memory each. */
+const clearSettings = ['core.compression=1', 'pack.window=2', 'pack.windowMemory=64m'];
+/** Nothing is alike in what is encrypted, nor can it be compressed. */
+const sealedSettings = ['core.compression=0', 'pack.window=0'];
+
+function excess(bytes: number | null, { maxBytes }: BackupTarget): string | null {
+  if (bytes === null || bytes <= maxBytes) return null;
+  const sizes = `The backup repository takes ${bytes} bytes, more than BACKUP_MAX_BYTES, ${maxBytes}.`;
+  return `${sizes} Lower BACKUP_KEEP, or raise it.`;
 }
 
-async function removeDatabase(path: string): Promise<void> {
-  for (const ending of ['', '-journal', '-wal', '-shm']) await rm(path + ending, { force: true });
+/** Returns why that did not work, else null. */
+function note({ dataDir }: BackupTarget, news: Partial<BackupState>): string | null {
+  try {
+    noteBackupState(dataDir, news);
+    return null;
+  } catch (error) {
+    return `What became of the backup could not be noted: ${error instanceof Error ? error.message : String(error)}.`;
+  }
 }
 
-function toBackupError(error: unknown, { repo, dataDir }: BackupTarget): BackupError {
+function toBackupError(
+  error: unknown,
+  { access, dataDir }: { access: Access; dataDir: string },
+): BackupError {
   if (error instanceof BackupError) return error;
   if (error instanceof GitError) return new BackupError('failed', error.message);
-  const reason = scrub(error instanceof Error ? error.message : String(error), repo);
+  const reason = scrub(error instanceof Error ? error.message : String(error), secretsOf(access));
   const remedy = `Check that ${dataDir} is writable and the disk has room for two more copies of the database.`;
   return new BackupError('failed', `The backup could not be made: ${reason}. ${remedy}`);
-}
-
-/**
- * The `backup` command: makes one backup and prints one line of JSON, or a sentence (a problem on standard error).
- * SIGTERM, SIGINT and SIGHUP stop it together with its git.
- * @param target null when BACKUP_REPO is not set
- * @returns the exit status: 0 when the remote has the snapshot, else 1
- */
-export async function backupCommand(target: BackupTarget | null, json: boolean): Promise<number> {
-  const line = await attempt(target);
-  const text = json ? JSON.stringify(line) : sentence(line);
-  await Bun.write(json || line.ok ? Bun.stdout : Bun.stderr, `${text}\n`);
-  return line.ok ? 0 : 1;
-}
-
-const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
-
-async function attempt(target: BackupTarget | null): Promise<BackupLine> {
-  if (!target) {
-    const message = 'BACKUP_REPO is not set: there is nowhere to push to. Set it to a git repository.';
-    return { ok: false, kind: 'failed', message };
-  }
-  const controller = new AbortController();
-  const stop = (): void => controller.abort();
-  for (const name of stopSignals) process.on(name, stop);
-  try {
-    return { ok: true, ...(await runBackup(target, { signal: controller.signal })) };
-  } catch (error) {
-    const { kind, message } = toBackupError(error, target);
-    return { ok: false, kind, message };
-  } finally {
-    for (const name of stopSignals) process.off(name, stop);
-  }
-}
-
-function sentence(line: BackupLine): string {
-  if (!line.ok) return line.message;
-  const size = `${line.bytes} bytes`;
-  return line.outcome === 'pushed'
-    ? `Pushed a snapshot of ${size} as commit ${line.commit} in ${line.durationMs} ms.`
-    : `Nothing has changed since commit ${line.commit} (${size}, checked in ${line.durationMs} ms).`;
 }

@@ -4,12 +4,12 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { acquireLock } from '../../store/lock.ts';
 import { openStore } from '../../store/open.ts';
-import type { BackupTarget } from './backup.ts';
 import { BackupError } from './error.ts';
 import { fetchSnapshot } from './fetch.ts';
 import { type Rebuilt, rebuild } from './rebuild.ts';
 import { ownLedgerOf, type RestoreOptions, type StoreSettings, toRestoreError } from './restore.ts';
 import { type BackupState, noteBackupState } from './state.ts';
+import type { BackupTarget } from './target.ts';
 
 export interface DrillReport extends Rebuilt {
   readonly commit: string;
@@ -34,7 +34,7 @@ export async function drill(
     note(target.dataDir, { ok: true, message: `${messages} messages can be restored`, durationMs, commit });
     return report;
   } catch (error) {
-    const problem = toRestoreError(error, target.repo, options.signal);
+    const problem = toRestoreError(error, target.access, options.signal);
     if (problem.kind === 'failed' && !options.signal?.aborted) {
       const durationMs = Math.round(performance.now() - startedAt);
       note(target.dataDir, { ok: false, message: problem.message, durationMs, commit: null });
@@ -72,7 +72,7 @@ async function drillOnce(
     onStep('fetch', 0, null);
     const onBytes = (bytes: number) => onStep('fetch', bytes, null);
     const fetched = await fetchSnapshot({ ...target, ...options, folder, signal, onBytes }, null);
-    const plan = { folder: staged, key: null, ownLedger: ownLedgerOf(target.dataDir), store };
+    const plan = { folder: staged, key: target.key, ownLedger: ownLedgerOf(target.dataDir), store };
     const rebuilt = await rebuild(fetched, { ...plan, endSessions: false, onStep });
     await readHistory(join(staged, 'chat.db'), store);
     const { commit, takenAtMs } = fetched.snapshot;

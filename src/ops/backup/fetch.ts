@@ -1,12 +1,14 @@
 // Reads the backup repository: which snapshots its branch has, and one of them with all that is in it.
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Access } from './access.ts';
 import { BackupError } from './error.ts';
-import { type Git, GitError, openGit } from './git.ts';
+import { type Git, openGit } from './git.ts';
+import { GitError } from './git-process.ts';
 
 export interface Source {
-  /** Path, ssh or https address of the git repository. */
-  repo: string;
+  /** How the git repository is reached. */
+  access: Access;
   branch: string;
   /** A folder of this reading alone: what is fetched lies there until it is removed. */
   folder: string;
@@ -58,7 +60,7 @@ const plainFetch = ['fetch', '--quiet', '--keep', '--no-tags', '--no-recurse-sub
 export async function listSnapshots(source: Source): Promise<SnapshotHead[]> {
   const repository = await openRepository(source, 'list');
   const refs = `+refs/heads/${source.branch}:refs/restore/branch`;
-  await fetchInto(repository, source, ['--filter=tree:0', '--', source.repo, refs]);
+  await fetchInto(repository, source, ['--filter=tree:0', '--', source.access.address, refs]);
   const lines = await repository.git.run(['log', '--format=%H %ct %s', 'refs/restore/branch']);
   return lines.split('\n').map(readHead);
 }
@@ -74,7 +76,7 @@ export async function fetchSnapshot(source: Source, moment: Moment | null): Prom
   const { git } = repository;
   const refs = [`+refs/heads/${source.branch}:refs/restore/newest`];
   if (wanted) refs.push(`+${wanted.commit}:refs/restore/wanted`);
-  await fetchInto(repository, source, ['--depth=1', '--', source.repo, ...refs]);
+  await fetchInto(repository, source, ['--depth=1', '--', source.access.address, ...refs]);
   const newest = await openTree(git, 'refs/restore/newest');
   return { snapshot: wanted ? await openTree(git, 'refs/restore/wanted') : newest, newest };
 }
@@ -106,12 +108,12 @@ interface Repository {
   stall: AbortController;
 }
 
-async function openRepository({ repo, folder, signal }: Source, name: string): Promise<Repository> {
+async function openRepository({ access, folder, signal }: Source, name: string): Promise<Repository> {
   const gitDir = join(folder, name);
   await mkdir(gitDir, { recursive: true, mode: 0o700 });
   const stall = new AbortController();
   const either = AbortSignal.any([stall.signal, ...(signal ? [signal] : [])]);
-  const git = await openGit({ gitDir, repo, timeLimitMs: anyTimeMs, signal: either });
+  const git = await openGit({ gitDir, access, timeLimitMs: anyTimeMs, signal: either });
   await git.run(['init', '--quiet', '--bare', '--template=']);
   return { git, gitDir, stall };
 }

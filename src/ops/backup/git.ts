@@ -1,26 +1,14 @@
-// Runs the git program: without a shell, without prompts, within a time limit, and with no credential in its errors.
-
-/** Why a git command gave no result: it ended badly, it was stopped by us, or it could not be started. */
-export type GitFailure = 'refused' | 'stopped' | 'absent';
-
-/** A git command that failed. The message says what happened and what to do, and holds no credential. */
-export class GitError extends Error {
-  constructor(
-    readonly kind: GitFailure,
-    message: string,
-  ) {
-    super(message);
-    this.name = 'GitError';
-  }
-}
+// The git program for one local repository and one remote: its settings, its environment, and its errors in words.
+import { type Access, secretsOf } from './access.ts';
+import { executeWithin, GitError, type Outcome } from './git-process.ts';
 
 export interface Git {
   /**
    * Runs one git command, its name first, and gives what it printed, trimmed.
-   * @param transferBytes what it may have to send or fetch: lengthens its time limit for slow lines
+   * @param input what it reads
    * @throws GitError
    */
-  run(args: readonly string[], transferBytes?: number): Promise<string>;
+  run(args: readonly string[], input?: string | Uint8Array): Promise<string>;
   /**
    * The same for commands that answer by exit status: null when it is not 0.
    * @throws GitError `stopped` or `absent`
@@ -36,50 +24,47 @@ export interface Git {
    * @throws GitError
    */
   save(args: readonly string[], path: string): Promise<void>;
+  /**
+   * Runs a push, and gives how many bytes of objects it has sent, to four digits.
+   * @throws GitError
+   */
+  send(args: readonly string[]): Promise<number>;
 }
 
 export interface GitOptions {
   /** Folder of the local (bare) repository. */
   gitDir: string;
-  /** Address of the remote: its credentials are kept out of every error text. */
-  repo: string;
-  /** Time limit of each command, in ms. */
+  /** The remote: its credentials are kept out of every error text. */
+  access: Access;
+  /** How long a command may give no sign of life, in ms; one that shows its progress gives them. */
   timeLimitMs: number;
   /** Stops the running command, and refuses further ones. */
   signal?: AbortSignal | undefined;
+  /** Further settings, as `name=value`. */
+  settings?: readonly string[];
 }
 
-interface Outcome {
-  status: number;
-  stdout: Uint8Array;
-  stderr: string;
-}
-
-/** Slowest line that is still waited for. */
-const slowestBytesPerMs = 100;
 /** What git answers with when it is pointed elsewhere by its caller (git rev-parse --local-env-vars). */
-const callersRepository = new Set(
-  'GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_COMMON_DIR GIT_NAMESPACE GIT_PREFIX GIT_SHALLOW_FILE GIT_GRAFT_FILE'.split(
-    ' ',
-  ),
-);
+const callersRepository =
+  /^GIT_(?:DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR|NAMESPACE|PREFIX|SHALLOW_FILE|GRAFT_FILE)$/;
+/** Secrets of ours that git and its helpers have no use for. */
+const ourSecrets = /^(?:BACKUP_.*|ADMIN_KEY|SMTP_URL)$/;
+
+export const author = { name: 'Chat backup', email: 'backup@localhost' } as const;
 /**
- * Nothing here depends on the person's git settings but the access to the remote: no hooks, no signing, our own author.
- * Nothing is packed or collected in the background: objects stay single files, which `git prune` removes.
+ * Nothing here depends on the person's git settings but the access to the remote: no hooks, no signing.
+ * Nothing is packed or collected in the background: objects stay single files, which can be removed.
  */
-const settings = [
-  'user.name=Chat backup',
-  'user.email=backup@localhost',
+const ownSettings = [
   'core.hooksPath=/dev/null',
   'gc.auto=0',
   'maintenance.auto=false',
   'fetch.unpackLimit=1000000',
   'pack.threads=1',
-].flatMap((setting) => ['-c', setting]);
-/** Larger files are streamed: comparing two of them for a delta takes several times their size in memory. */
-const streamLarge = ['-c', 'core.bigFileThreshold=50m'];
-/** But when a file is added, streaming would put it into a pack, where prune leaves it for ever. */
-const streamNothing = ['-c', 'core.bigFileThreshold=1000g'];
+  'core.bigFileThreshold=50m', // larger files are streamed: comparing two of them takes several times their size
+  'http.lowSpeedLimit=1000',
+  'http.lowSpeedTime=60',
+];
 
 interface Explanation {
   what: string;
@@ -99,36 +84,41 @@ const explanations: Record<string, Explanation> = { 'ls-remote': reading, fetch:
  * Prepares the git program for one repository and one remote.
  * @throws GitError `absent` when there is no git program
  */
-export async function openGit({ gitDir, repo, timeLimitMs, signal }: GitOptions): Promise<Git> {
-  const env = gitEnvironment();
+export async function openGit(options: GitOptions): Promise<Git> {
+  const { gitDir, access, timeLimitMs, signal, settings = [] } = options;
+  const env = gitEnvironment(access);
   const program = Bun.which('git', { PATH: env.PATH ?? '' });
   if (!program)
     throw new GitError('absent', 'The git program is not installed, or not in PATH. Install git.');
-  const execute = (
-    args: readonly string[],
-    { transferBytes = 0, stdout }: Transfer = {},
-  ): Promise<Outcome> => {
-    const large = args[0] === 'hash-object' ? streamNothing : streamLarge;
-    const command = [program, `--git-dir=${gitDir}`, ...settings, ...large, ...args];
-    const limitMs = timeLimitMs + transferBytes / slowestBytesPerMs;
-    return executeWithin(command, { env, word: args[0] ?? '', limitMs, signal, stdout });
+  const configured = [...ownSettings, ...loginSettings(access), ...settings].flatMap((one) => ['-c', one]);
+  const execute = (args: readonly string[], more: { input?: string | Uint8Array; path?: string } = {}) => {
+    const word = args[0] ?? '';
+    const late = (seconds: number): string => explain(word, `it gave no sign of life for ${seconds} s`);
+    const command = [program, `--git-dir=${gitDir}`, ...configured, ...args];
+    return executeWithin(command, { env, limitMs: timeLimitMs, signal, late, ...more });
   };
-  const succeed = async (args: readonly string[], transfer: Transfer): Promise<Uint8Array> => {
-    const { status, stdout, stderr } = await execute(args, transfer);
-    if (status === 0) return stdout;
-    throw new GitError('refused', explain(args[0] ?? '', scrub(shorten(stderr, status), repo)));
+  const succeed = async (...[args, more]: Parameters<typeof execute>): Promise<Outcome> => {
+    const outcome = await execute(args, more);
+    if (outcome.status === 0) return outcome;
+    const reason = scrub(shorten(outcome), secretsOf(access));
+    throw new GitError('refused', explain(args[0] ?? '', reason));
   };
   const git: Git = {
-    run: async (args, transferBytes = 0) => textOf(await succeed(args, { transferBytes })),
+    run: async (args, input) => textOf(await succeed(args, input === undefined ? {} : { input })),
     find: async (args) => {
-      const { status, stdout } = await execute(args);
-      return status === 0 ? textOf(stdout) : null;
+      const outcome = await execute(args);
+      return outcome.status === 0 ? textOf(outcome) : null;
     },
-    read: (args) => succeed(args, {}),
-    save: async (args, path) => void (await succeed(args, { stdout: Bun.file(path) })),
+    read: async (args) => (await succeed(args)).stdout,
+    save: async (args, path) => void (await succeed(args, { path })),
+    send: async (args) => bytesSent((await succeed(args)).stderr),
   };
-  await chooseSshCommand(git, env);
+  await chooseSshCommand(git, env, access);
   return git;
+}
+
+function textOf({ stdout }: Outcome): string {
+  return new TextDecoder().decode(stdout).trim();
 }
 
 /** Which step failed, git's reason, and what to do about it. */
@@ -140,110 +130,66 @@ function explain(word: string, reason: string): string {
   return `${what}: ${reason}. ${remedy}`;
 }
 
-/** The text without the credentials of `repo`, nor of any other address in it. */
-export function scrub(text: string, repo = ''): string {
-  const credentials = /:\/\/(.*)@/.exec(repo)?.[1] ?? '';
-  const password = credentials.split(':').slice(1).join(':');
-  let safe = text;
-  for (const secret of [credentials.includes(':') ? credentials : '', password, decode(password)]) {
-    if (secret) safe = safe.replaceAll(secret, '[redacted]');
-  }
+/** The text without these secrets, nor the credentials of any address in it. */
+export function scrub(text: string, secrets: readonly string[] = []): string {
+  const safe = secrets.reduce((scrubbed, secret) => scrubbed.replaceAll(secret, '[redacted]'), text);
   return safe.replace(/\/\/[^\s/]*@/g, '//');
 }
 
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text; // a stray % : git takes such a password as it stands, so it is already in its decoded form
-  }
-}
-
-function gitEnvironment(): Record<string, string> {
+function gitEnvironment({ login }: Access): Record<string, string> {
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
-    if (value !== undefined && !callersRepository.has(name)) env[name] = value;
+    if (value !== undefined && !callersRepository.test(name) && !ourSecrets.test(name)) env[name] = value;
   }
-  return { ...env, GIT_TERMINAL_PROMPT: '0', LC_ALL: 'C' };
+  for (const role of ['AUTHOR', 'COMMITTER']) {
+    env[`GIT_${role}_NAME`] = author.name;
+    env[`GIT_${role}_EMAIL`] = author.email;
+  }
+  const secrets = login && { [variables.username]: login.username, [variables.password]: login.password };
+  return { ...env, ...secrets, GIT_TERMINAL_PROMPT: '0', LC_ALL: 'C' };
 }
+
+const variables = { username: 'CHAT_BACKUP_USERNAME', password: 'CHAT_BACKUP_PASSWORD' } as const;
+
+/**
+ * Answers git's question for a login from the environment, for this host alone, also when it sends us to another. No
+ * other helper is asked, nor told the answer: it might keep it.
+ * @see https://git-scm.com/docs/gitcredentials
+ */
+function loginSettings({ address, login }: Access): string[] {
+  if (!login) return [];
+  const print = `printf "username=%s\\npassword=%s\\n" "$${variables.username}" "$${variables.password}"`;
+  const helper = `!answer() { test "$1" = get && ${print}; }; answer`;
+  return ['credential.helper=', `credential.${new URL(address).origin}.helper=${helper}`];
+}
+
+const ssh = 'ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15';
 
 /** Makes ssh fail instead of asking or waiting for ever, unless the person has said how ssh is to be run. */
-async function chooseSshCommand(git: Git, env: Record<string, string>): Promise<void> {
-  if (env.GIT_SSH_COMMAND || env.GIT_SSH) return;
-  if (await git.find(['config', '--get', 'core.sshCommand'])) return;
-  env.GIT_SSH_COMMAND = 'ssh -oBatchMode=yes -oConnectTimeout=10 -oServerAliveInterval=15';
+async function chooseSshCommand(git: Git, env: Record<string, string>, { sshKey }: Access): Promise<void> {
+  if (sshKey) env.GIT_SSH_COMMAND = `${ssh} -oIdentitiesOnly=yes -i '${sshKey.replaceAll("'", "'\\''")}'`;
+  else if (env.GIT_SSH_COMMAND || env.GIT_SSH) return;
+  else if (!(await git.find(['config', '--get', 'core.sshCommand']))) env.GIT_SSH_COMMAND = ssh;
 }
 
-interface Transfer {
-  transferBytes?: number;
-  /** Where what it prints goes, if not into memory. */
-  stdout?: Bun.BunFile;
-}
+/** Lines of git's error output that say nothing of the reason: progress, addresses, advice. */
+const chatter =
+  /^(?:remote: )?(?:\w+ (?:objects|deltas|files):? |Delta compression|Total \d)|^(?:To |From |hint:|warning:|error: failed to push|Please make sure|and the rep)/;
 
-function textOf(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes).trim();
-}
-
-interface Limits {
-  env: Record<string, string>;
-  word: string;
-  limitMs: number;
-  signal: AbortSignal | undefined;
-  stdout: Bun.BunFile | undefined;
-}
-
-async function executeWithin(
-  command: string[],
-  { env, word, limitMs, signal, stdout: file }: Limits,
-): Promise<Outcome> {
-  if (signal?.aborted) throw new GitError('stopped', 'The backup was stopped.');
-  // Its own session: git's helpers (ssh, the remote side of a path) end with it, and none can ask on a terminal.
-  const child = Bun.spawn(command, {
-    env,
-    stdin: 'ignore',
-    stdout: file ?? 'pipe',
-    stderr: 'pipe',
-    detached: true,
-  });
-  const interrupted = Promise.withResolvers<never>();
-  const interrupt = (why: string): void => {
-    killGroup(child);
-    interrupted.reject(new GitError('stopped', why));
-  };
-  const stop = (): void => interrupt('The backup was stopped.');
-  signal?.addEventListener('abort', stop);
-  const late = explain(word, `it did not end within ${Math.ceil(limitMs / 1000)} s`);
-  const timer = setTimeout(interrupt, limitMs, late);
-  try {
-    // On an interrupt the pipes are not waited for: a helper that escaped the kill would hold them open.
-    const printed = child.stdout instanceof ReadableStream ? child.stdout.bytes() : new Uint8Array();
-    const finished = Promise.all([printed, child.stderr.text(), child.exited]);
-    const [stdout, stderr, status] = await Promise.race([finished, interrupted.promise]);
-    return { stdout, stderr, status };
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', stop);
-  }
-}
-
-function killGroup(child: Bun.Subprocess): void {
-  try {
-    process.kill(-child.pid, 'SIGKILL');
-  } catch {
-    child.kill('SIGKILL'); // the group is gone, or this system has none
-  }
-}
-
-/** The lines of git's error output that say why, in at most 300 characters. */
-function shorten(stderr: string, status: number): string {
+/** The lines that say why, in at most 300 characters. */
+function shorten({ stderr, status }: Outcome): string {
   const lines = Bun.stripANSI(stderr)
-    .split('\n')
+    .split(/[\r\n]/)
     .map((line) => line.replace(/\p{Cc}/gu, ' ').trim())
-    .filter(
-      (line) =>
-        line && !/^(To |From |hint:|warning:|error: failed to push|Please make sure|and the rep)/.test(line),
-    )
+    .filter((line) => line && !chatter.test(line))
     .map((line) => line.replace(/^(remote: *|fatal: *|error: *)+|\.$/g, ''));
   const text = lines.filter(Boolean).join('; ');
   return (text.length > 300 ? `${text.slice(0, 299)}…` : text) || `git ended with status ${status}`;
+}
+
+const units: Record<string, number> = { bytes: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
+
+function bytesSent(stderr: string): number {
+  const said = [...stderr.matchAll(/Writing objects: 100% \(\d+\/\d+\), ([\d.]+) (bytes|[KMG]iB)/g)].at(-1);
+  return Math.round(Number(said?.[1] ?? 0) * (units[said?.[2] ?? ''] ?? 1));
 }

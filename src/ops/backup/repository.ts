@@ -1,119 +1,249 @@
-// The local copy of the backup repository: learns the remote's newest commit, puts one snapshot on top, pushes it.
-import { chmod, mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type Git, GitError } from './git.ts';
+// Puts a snapshot on top of the branch of the backup repository, and takes the oldest ones out below.
+import { rm } from 'node:fs/promises';
+import { version } from '../../../package.json' with { type: 'json' };
+import { isLocal } from './access.ts';
+import { type Branch, forgetOthers, type Link, noteTip, type Remote, readBranch } from './branch.ts';
+import { author, type Git } from './git.ts';
+import { GitError } from './git-process.ts';
+import {
+  isSameSnapshot,
+  ledgerName,
+  type Manifest,
+  manifestFormat,
+  manifestName,
+  parseManifest,
+} from './manifest.ts';
+import { writeParts, writeStored } from './parts.ts';
+import { cipher, type Sealer } from './seal.ts';
+import type { Snapshot } from './snapshot.ts';
 
-/** Name of the snapshot in the repository. */
-const snapshotName = 'chat.db';
-/** Local name of the newest commit the remote has. */
-const tipRef = 'refs/backup/tip';
 /** How often another machine may be first before the backup gives up until next time. */
 const mostAttempts = 3;
 
-export interface Remote {
-  git: Git;
-  /** Folder of the local copy: bare, and holding no more than the newest two snapshots. It may be deleted at will. */
-  gitDir: string;
-  repo: string;
-  branch: string;
+export interface Parcel {
+  readonly snapshot: Snapshot;
+  /** The lines of the ledger of erased accounts. */
+  readonly ledger: Uint8Array;
+  /** Null: it is stored in clear. */
+  readonly sealer: Sealer | null;
+  /** How many snapshots the branch keeps, at least 1. */
+  readonly keep: number;
 }
 
-export interface Snapshot {
-  path: string;
-  bytes: number;
-  /** When it was taken, ms since the epoch. */
-  at: number;
-}
-
-/** What was done, and the full hash of the remote's newest commit, which holds the snapshot. */
+/** What was done. */
 export interface Publication {
-  outcome: 'pushed' | 'unchanged';
-  commit: string;
+  readonly outcome: 'pushed' | 'unchanged';
+  /** Full hash of the commit at the remote that holds the snapshot. */
+  readonly commit: string;
+  /** The trees of the snapshots on the branch, and what was sent of objects for the newest one. */
+  readonly trees: readonly string[];
+  readonly sentBytes: number;
+  /** What did not work, though the snapshot is there. */
+  readonly problem: string | null;
 }
 
 /**
- * Puts the snapshot on top of what the remote's branch has, never by force; no commit if its bytes are the same.
- * The local copy is only a cache: a damaged one is thrown away and made anew.
+ * Puts the snapshot on top of what the remote's branch has; no commit if it has it already. What others pushed
+ * meanwhile is never overwritten. The local copy is only a cache: a damaged one is thrown away and made anew.
  * @throws GitError
+ * @throws BackupError when the branch is not for backups
  */
-export async function publishSnapshot(remote: Remote, snapshot: Snapshot): Promise<Publication> {
+export async function publishSnapshot(remote: Remote, parcel: Parcel): Promise<Publication> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await publishOnce(remote, snapshot);
+      return await publishOnce(remote, parcel);
     } catch (error) {
       if (!(error instanceof GitError) || error.kind !== 'refused' || attempt === mostAttempts) throw error;
-      if (overtaken(error)) continue;
-      if ((await remote.git.find(['fsck'])) !== null) throw error;
+      if (wasOvertaken(error)) continue;
+      if (!isOfLocalCopy(error) || attempt > 1) throw error;
       await rm(remote.gitDir, { recursive: true, force: true });
     }
   }
 }
 
-async function publishOnce(remote: Remote, snapshot: Snapshot): Promise<Publication> {
-  const { git } = remote;
-  await openCopy(remote);
-  const tip = await fetchTip(remote, snapshot.bytes);
-  const blob = await git.run(['hash-object', '-w', '--no-filters', '--', snapshot.path], snapshot.bytes);
-  if (tip && (await git.find(['rev-parse', '--verify', '--quiet', `${tip}:${snapshotName}`])) === blob) {
-    return { outcome: 'unchanged', commit: tip };
+async function publishOnce(remote: Remote, parcel: Parcel): Promise<Publication> {
+  const branch = await readBranch(remote);
+  const { tree, manifest } = await storeFiles(remote.git, parcel);
+  const [newest] = branch.links;
+  const trees = branch.links.map((link) => link.tree);
+  if (newest && (await holds(remote.git, newest, manifest))) {
+    const problem = branch.isHalfRewritten ? await rewriteTo(remote, newest.commit, branch.tip ?? '') : null;
+    return { outcome: 'unchanged', commit: newest.commit, trees, sentBytes: 0, problem };
   }
-  const commit = await commitOnTop(remote, { tip, blob, message: describe(snapshot) });
-  await push(remote, commit, snapshot.bytes);
-  return { outcome: 'pushed', commit };
+  const atSeconds = Math.floor(manifest.takenAtMs / 1000);
+  const done = await push(remote, branch, {
+    tree,
+    atSeconds,
+    message: describe(manifest),
+    keep: parcel.keep,
+  });
+  return { outcome: 'pushed', trees: [tree, ...trees.slice(0, parcel.keep - 1)], ...done };
 }
 
-/** Makes the local copy, or mends what a killed run left of it. */
-async function openCopy({ git, gitDir }: Remote): Promise<void> {
-  await mkdir(gitDir, { recursive: true, mode: 0o700 });
-  await chmod(gitDir, 0o700);
-  // The backup's lock is held, so no lock file of git has a living owner.
-  for await (const name of new Bun.Glob('**/*.lock').scan({ cwd: gitDir })) {
-    await rm(join(gitDir, name), { force: true });
+/** Stores the files of the snapshot in the local copy, and gives the tree of them. */
+async function storeFiles(
+  git: Git,
+  { snapshot, ledger, sealer }: Parcel,
+): Promise<{ tree: string; manifest: Manifest }> {
+  const blobs = new Map<string, string>();
+  const keep = async (name: string, bytes: Uint8Array): Promise<void> => {
+    blobs.set(name, await git.run(['hash-object', '-w', '--stdin'], bytes));
+  };
+  const manifest: Manifest = {
+    format: manifestFormat,
+    version,
+    takenAtMs: snapshot.takenAtMs,
+    ...snapshot.contents,
+    sealed: sealer ? { cipher, keyId: sealer.keyId } : null,
+    ...(await writeParts(snapshot.path, { sealer, keep })),
+    ledger: { ...(await writeStored(ledgerName, ledger, { sealer, keep })), name: ledgerName },
+  };
+  await keep(manifestName, Buffer.from(`${JSON.stringify(manifest, null, 1)}\n`));
+  await keep('README.md', Buffer.from(readme));
+  const isPart = (name: string): boolean => name.startsWith('parts/');
+  const lines = (names: string[]) =>
+    names.map((name) => `100644 blob ${blobs.get(name)}\t${name.split('/').at(-1)}\n`);
+  const parts = await git.run(['mktree'], lines([...blobs.keys()].filter(isPart)).join(''));
+  const top = lines([...blobs.keys()].filter((name) => !isPart(name)));
+  return { tree: await git.run(['mktree'], `${top.join('')}040000 tree ${parts}\tparts\n`), manifest };
+}
+
+const readme = `# Backup of a chat server
+
+Each commit is one snapshot: \`manifest.json\` says of when and of what, \`parts/\` is the database, cut into pieces and
+perhaps encrypted, \`erasures.jsonl\` says which accounts were deleted for good. The branch is rewritten at each backup, so
+that it keeps the newest snapshots only: commit nothing here.
+
+To restore, set BACKUP_REPO to this repository (and BACKUP_BRANCH, BACKUP_KEY as they were) and run
+\`chat-backend restore\`. By hand, if they are not encrypted: \`cat parts/* > chat.db\`.
+`;
+
+async function holds(git: Git, { commit }: Link, manifest: Manifest): Promise<boolean> {
+  const text = await git.find(['cat-file', 'blob', `${commit}:${manifestName}`]);
+  try {
+    return text !== null && isSameSnapshot(parseManifest(text), manifest);
+  } catch {
+    return false; // of another version, or damaged: a new snapshot is put on top
   }
-  await git.run(['init', '--quiet', '--bare', '--template=']); // without the examples of hooks, which are executable
+}
+
+interface NewSnapshot {
+  readonly tree: string;
+  readonly atSeconds: number;
+  readonly message: string;
+  readonly keep: number;
+}
+
+type Pushed = Pick<Publication, 'commit' | 'sentBytes' | 'problem'>;
+
+async function push(remote: Remote, branch: Branch, snapshot: NewSnapshot): Promise<Pushed> {
+  const { git } = remote;
+  const { tip, links, floor, isHalfRewritten } = branch;
+  const kept = links.slice(0, snapshot.keep - 1);
+  if (kept.length === links.length && !isHalfRewritten) {
+    const commit = await writeCommit(git, { ...snapshot, parents: tip ? [tip] : [] });
+    const sentBytes = await send(remote, commit, tip);
+    await settle(remote, commit);
+    return { commit, sentBytes, problem: null };
+  }
+  let below = floor;
+  for (const link of kept.toReversed())
+    below = await writeCommit(git, { ...link, parents: below ? [below] : [] });
+  const commit = await writeCommit(git, { ...snapshot, parents: below ? [below] : [] });
+  const carrier = await carry(remote, branch, { commit, kept, snapshot });
+  const problem = await rewriteTo(remote, commit, carrier.commit);
+  return { commit, sentBytes: carrier.sentBytes, problem };
 }
 
 /**
- * The newest commit of the remote's branch, made known locally without its history; null if there is none yet.
- * Everything older is removed, so a year of hourly backups takes no more room here than two.
+ * A rewritten history shares no commit with what the remote has, and git would send all its files again. So it goes
+ * there first as an ordinary push of a commit that has the new history and every kept commit of the old one as parents:
+ * what those have, git knows to be there. From then on the snapshot is safe, and a kill leaves a branch that can be read.
  */
-async function fetchTip({ git, repo, branch }: Remote, transferBytes: number): Promise<string | null> {
-  const name = `refs/heads/${branch}`;
-  const listed = await git.run(['ls-remote', '--', repo, name]);
-  const exists = listed.split('\n').some((line) => line.split('\t')[1] === name);
-  if (exists) {
-    const fetch = ['fetch', '--quiet', '--depth=1', '--no-tags', '--no-recurse-submodules'];
-    await git.run([...fetch, '--', repo, `+${name}:${tipRef}`], transferBytes);
-  } else await git.run(['update-ref', '-d', tipRef]);
-  await git.run(exists ? ['read-tree', tipRef] : ['read-tree', '--empty']);
-  await git.run(['prune', '--expire=now']);
-  return exists ? await git.run(['rev-parse', '--verify', tipRef]) : null;
+async function carry(
+  remote: Remote,
+  { tip }: Branch,
+  { commit, kept, snapshot }: { commit: string; kept: readonly Link[]; snapshot: NewSnapshot },
+): Promise<{ commit: string; sentBytes: number }> {
+  const parents = [...new Set([commit, ...(tip ? [tip] : []), ...kept.map((link) => link.commit)])];
+  const message = 'Carry the newest snapshots over into a rewritten branch';
+  const carrier = await writeCommit(remote.git, { ...snapshot, message, parents });
+  const sentBytes = await send(remote, carrier, tip);
+  await settle(remote, carrier);
+  return { commit: carrier, sentBytes };
 }
 
-interface NewCommit {
-  tip: string | null;
-  blob: string;
-  message: string;
+/** Points the branch at the rewritten history, which the remote has already. @returns why that did not work, else null */
+async function rewriteTo(remote: Remote, commit: string, carrier: string): Promise<string | null> {
+  try {
+    await send(remote, commit, carrier);
+    await settle(remote, commit);
+    return null;
+  } catch (error) {
+    if (!(error instanceof GitError) || wasOvertaken(error)) throw error;
+    return `Older snapshots could not be taken out, the repository grows. ${error.message} Allow forced pushes to this branch.`;
+  }
 }
 
-/** A commit of what the remote has, with the snapshot replaced. */
-async function commitOnTop({ git }: Remote, { tip, blob, message }: NewCommit): Promise<string> {
-  await git.run(['update-index', '--add', '--replace', '--cacheinfo', `100644,${blob},${snapshotName}`]);
-  const tree = await git.run(['write-tree']);
-  return git.run(['commit-tree', tree, ...(tip ? ['-p', tip] : []), '-m', message]);
+/** The remote has this commit now; what does not belong to it is not needed here any more. */
+async function settle(remote: Remote, commit: string): Promise<void> {
+  await noteTip(remote.git, commit);
+  await forgetOthers(remote, commit);
 }
 
-async function push({ git, repo, branch }: Remote, commit: string, transferBytes: number): Promise<void> {
-  const plain = ['push', '--no-signed', '--no-verify', '--no-follow-tags', '--no-recurse-submodules'];
-  await git.run([...plain, '--', repo, `${commit}:refs/heads/${branch}`], transferBytes);
+type NewCommit = Pick<Link, 'tree' | 'parents' | 'atSeconds' | 'message'>;
+
+async function writeCommit(git: Git, { tree, parents, atSeconds, message }: NewCommit): Promise<string> {
+  const who = `${author.name} <${author.email}> ${atSeconds} +0000`;
+  const head = [
+    `tree ${tree}`,
+    ...parents.map((parent) => `parent ${parent}`),
+    `author ${who}`,
+    `committer ${who}`,
+  ];
+  return git.run(['hash-object', '-t', 'commit', '-w', '--stdin'], `${head.join('\n')}\n\n${message}\n`);
 }
 
-function describe({ at, bytes }: Snapshot): string {
-  const time = new Date(at).toISOString().slice(0, 19).replace('T', ' ');
-  return `Snapshot of ${time} UTC, ${bytes} bytes`;
+/** A local repository syncs all that it writes: it is the only other copy. */
+const localReceiver = '--receive-pack=git -c core.fsync=all -c receive.autogc=false receive-pack';
+
+/** @param expected what the branch is at now; null: it is not there */
+async function send(
+  { git, access, branch }: Remote,
+  commit: string,
+  expected: string | null,
+): Promise<number> {
+  const plain = [
+    'push',
+    '--progress',
+    '--no-signed',
+    '--no-verify',
+    '--no-follow-tags',
+    '--no-recurse-submodules',
+  ];
+  const lease = `--force-with-lease=refs/heads/${branch}:${expected ?? ''}`;
+  const receiver = isLocal(access) ? [localReceiver] : [];
+  return git.send([...plain, ...receiver, lease, '--', access.address, `${commit}:refs/heads/${branch}`]);
+}
+
+function describe({ takenAtMs, counts, database, sealed, schema }: Manifest): string {
+  const time = new Date(takenAtMs).toISOString().slice(0, 19).replace('T', ' ');
+  const amounts = Object.entries(counts).map(([what, count]) => `${count.toLocaleString('en')} ${what}`);
+  const how = sealed ? `encrypted with the key ${sealed.keyId}` : 'not encrypted';
+  return `Snapshot of ${time} UTC: ${amounts.join(', ')}\n\n${database.bytes} bytes, schema ${schema}, version ${version}, ${how}.`;
 }
 
 /** Whether somebody else pushed between our look at the remote and our push: looking again helps. */
-function overtaken(error: GitError): boolean {
-  return / \[rejected\] |cannot lock ref|reference already exists/.test(error.message);
+function wasOvertaken(error: GitError): boolean {
+  return / \[rejected\] |cannot lock ref|reference already exists|failed to update ref|not our ref/.test(
+    error.message,
+  );
+}
+
+/** Whether it may be the local copy that is damaged: making it anew helps. */
+function isOfLocalCopy({ message }: GitError): boolean {
+  if (/^git /.test(message)) return true;
+  return /corrupt|bad (?:object|tree|config)|unable to read|is empty|not a valid object|pack-objects died/.test(
+    message,
+  );
 }

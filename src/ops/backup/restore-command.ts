@@ -3,12 +3,12 @@ import { resolve } from 'node:path';
 import type { Config } from '../../config.ts';
 import { type Asked, type Command, UsageError } from '../command-line.ts';
 import { type Progress, startProgress } from '../progress.ts';
-import type { BackupTarget } from './backup.ts';
 import { type DrillReport, drill } from './drill.ts';
 import { BackupError } from './error.ts';
 import { type Moment, type SnapshotHead, utc } from './fetch.ts';
 import type { OnStep, Step } from './rebuild.ts';
 import { listRestorable, type RestoreReport, restore, type StoreSettings } from './restore.ts';
+import { type BackupTarget, backupTarget } from './target.ts';
 
 export const restoreCommand: Command<Config> = {
   usage: 'restore [--at WHEN] [--to FOLDER] [--end-sessions] [--list] [--drill] [--json]',
@@ -86,9 +86,9 @@ async function withProgress<T>(silent: boolean, work: (onStep: OnStep) => Promis
 
 /** @throws BackupError when BACKUP_REPO is not set */
 function installationOf(config: Config): Installation {
-  const { DATA_DIR: dataDir, BACKUP_REPO: repo, BACKUP_BRANCH: branch } = config;
+  const target = backupTarget(config);
   const defaultGroup = { groupId: config.DEFAULT_GROUP_ID, name: config.DEFAULT_GROUP_NAME };
-  if (repo) return { target: { dataDir, repo, branch }, store: { defaultGroup, clock: Date.now } };
+  if (target) return { target, store: { defaultGroup, clock: Date.now } };
   throw new BackupError('failed', 'BACKUP_REPO is not set: there is nothing to restore from. Set it.');
 }
 

@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { type LedgerText, readFinishedLines } from '../../store/ledger.ts';
 import { acquireLock } from '../../store/lock.ts';
 import type { StoreOptions } from '../../store/open.ts';
-import type { BackupTarget } from './backup.ts';
+import { type Access, secretsOf } from './access.ts';
 import { BackupError } from './error.ts';
 import { fetchSnapshot, listSnapshots, type Moment, type SnapshotHead } from './fetch.ts';
-import { GitError, scrub } from './git.ts';
+import { scrub } from './git.ts';
+import { GitError } from './git-process.ts';
 import { type OnStep, type Rebuilt, rebuild, type Step } from './rebuild.ts';
 import {
   dropWorkFolder,
@@ -20,6 +21,7 @@ import {
   makeWorkFolder,
   swapIn,
 } from './swap.ts';
+import type { BackupTarget } from './target.ts';
 
 /** What the store is opened with, as by a server. */
 export type StoreSettings = Pick<StoreOptions, 'defaultGroup' | 'clock'>;
@@ -77,7 +79,7 @@ export async function restore(request: RestoreRequest, options: RestoreOptions =
     return await restoreInto(folder, request, options);
   } catch (error) {
     if (isHalfRestored(folder)) throw halfWay(error);
-    throw toRestoreError(error, request.target.repo, options.signal);
+    throw toRestoreError(error, request.target.access, options.signal);
   }
 }
 
@@ -90,7 +92,7 @@ async function restoreInto(
   const work = makeWorkFolder(folder);
   try {
     step('fetch', 0, null);
-    const source = { repo: target.repo, branch: target.branch, folder: work, signal };
+    const source = { access: target.access, branch: target.branch, folder: work, signal };
     const onBytes = (bytes: number) => step('fetch', bytes, null);
     const fetched = await fetchSnapshot({ ...source, onBytes, ...(stallMs ? { stallMs } : {}) }, moment);
     const staged = join(work, 'installation');
@@ -98,7 +100,7 @@ async function restoreInto(
     const ownLedger = ownLedgerOf(target.dataDir);
     const rebuilt = await rebuild(fetched, {
       folder: staged,
-      key: null,
+      key: target.key,
       ownLedger,
       store,
       endSessions,
@@ -127,14 +129,14 @@ export function ownLedgerOf(dataDir: string): LedgerText {
  * @throws BackupError
  */
 export async function listRestorable(
-  { repo, branch }: BackupTarget,
+  { access, branch }: BackupTarget,
   signal?: AbortSignal,
 ): Promise<SnapshotHead[]> {
   const folder = mkdtempSync(join(tmpdir(), 'chat-snapshots-')); // not in the data folder, which need not be there
   try {
-    return await listSnapshots({ repo, branch, folder, signal });
+    return await listSnapshots({ access, branch, folder, signal });
   } catch (error) {
-    throw toRestoreError(error, repo, signal);
+    throw toRestoreError(error, access, signal);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -202,9 +204,9 @@ function halfWay(error: unknown): BackupError {
 }
 
 /** Every failure before the swap in words. */
-export function toRestoreError(error: unknown, repo: string, signal?: AbortSignal): BackupError {
+export function toRestoreError(error: unknown, access: Access, signal?: AbortSignal): BackupError {
   if (signal?.aborted) return new BackupError('failed', 'It was stopped. Nothing was changed.');
-  const reason = scrub(error instanceof Error ? error.message : String(error), repo);
+  const reason = scrub(error instanceof Error ? error.message : String(error), secretsOf(access));
   if (/No space left|ENOSPC|disk is full|EDQUOT/i.test(reason))
     return new BackupError('failed', 'The disk is full. Nothing was changed: make room, then try again.');
   if (error instanceof BackupError) return error;

@@ -6,6 +6,7 @@ import type { BackupReport } from './backup.ts';
 import type { DrillReport } from './drill.ts';
 import { BackupError } from './error.ts';
 import { scrub } from './git.ts';
+import { type BackupState, isFailing, noteBackupState, readBackupState } from './state.ts';
 
 export interface Runner<Report> {
   /**
@@ -13,19 +14,11 @@ export interface Runner<Report> {
    * @throws BackupError `running` at once when one is under way, `failed` otherwise
    */
   run(): Promise<Report>;
-  /** The last finished run with its time (ms since the epoch) and either its report or its problem; null before. */
-  readonly last: FinishedRun<Report> | null;
   /** Ends the schedule and a run under way; the next one cleans up after it. */
   stop(): void;
 }
 
 export type BackupRunner = Runner<BackupReport>;
-
-export interface FinishedRun<Report> {
-  at: number;
-  report?: Report;
-  problem?: string;
-}
 
 export type RunnerNote = 'backup' | 'backup_failed' | 'drill' | 'drill_failed';
 
@@ -35,13 +28,19 @@ interface Job<Report> {
   /** The command that does it; `--json` is added. */
   readonly words: readonly string[];
   readonly report: z.ZodType<Report>;
+  /** Why the last one failed; null when it did not. */
+  failureIn(state: BackupState): string | null;
+  /** How the failure of one that could not note it itself is noted. */
+  failed(atMs: number, message: string): Partial<BackupState>;
 }
 
 export interface RunnerOptions {
   /** The program's own command line without arguments, as [process.execPath, 'src/index.ts']. */
   command: readonly string[];
-  /** Added to the environment of the child: DATA_DIR, BACKUP_REPO, BACKUP_BRANCH. */
+  /** Added to the environment of the child: what is backed up, where to, and how it gets there. */
   env: Record<string, string>;
+  /** Where the child notes what became of it; a killed one cannot. */
+  dataDir: string;
   /** Cron expression (in the system's time zone), or `off`. */
   schedule: string;
   log: Log;
@@ -58,7 +57,10 @@ const backupJob: Job<BackupReport> = {
     commit: z.string(),
     bytes: z.number(),
     durationMs: z.number(),
+    warnings: z.array(z.string()),
   }),
+  failureIn: (state) => (isFailing(state) ? (state.lastFailure?.message ?? null) : null),
+  failed: (atMs, message) => ({ lastFailure: { atMs, message } }),
 };
 
 /** What a drill's success is told with; the command prints more. */
@@ -74,6 +76,8 @@ const drillJob: Job<DrilledSnapshot> = {
     messages: z.number(),
     durationMs: z.number(),
   }),
+  failureIn: ({ lastDrill }) => (lastDrill && !lastDrill.ok ? lastDrill.message : null),
+  failed: (atMs, message) => ({ lastDrill: { atMs, ok: false, message, durationMs: 0, commit: null } }),
 };
 
 const failureSchema = z.object({ kind: z.enum(['running', 'failed']), message: z.string() });
@@ -87,32 +91,33 @@ export const createBackupRunner = (options: RunnerOptions): BackupRunner => crea
 export const createDrillRunner = (options: RunnerOptions): Runner<DrilledSnapshot> =>
   createRunner(drillJob, options);
 
-function createRunner<Report extends { commit: string }>(
+function createRunner<Report extends { commit: string; warnings?: string[] }>(
   job: Job<Report>,
   options: RunnerOptions,
 ): Runner<Report> {
-  const { schedule, log, clock = Date.now, note = () => undefined } = options;
+  const { dataDir, schedule, log, clock = Date.now, note = () => undefined } = options;
   const { name } = job;
   let child: Bun.ReadableSubprocess | null = null;
-  let last: FinishedRun<Report> | null = null;
   let stopped = false;
 
   const run = async (): Promise<Report> => {
     if (stopped) throw new BackupError('failed', 'The server is stopping.');
     if (child) throw new BackupError('running', `A ${name} is running already. Try again when it is done.`);
     try {
+      const failure = job.failureIn(readBackupState(dataDir));
       child = startChild(job.words, options);
       const report = await readReport(child, job);
-      if (last?.problem !== undefined) note(name, `commit ${report.commit}`);
-      last = { at: clock(), report };
+      if (failure !== null) note(name, `commit ${report.commit}`);
+      for (const reason of report.warnings ?? []) log.warn(`${name} warning`, { reason });
       return report;
     } catch (error) {
       const problem = stopped
         ? new BackupError('failed', 'The server is stopping.')
         : asBackupError(error, name);
-      if (problem.kind === 'failed') {
-        if (!stopped) note(`${name}_failed`, problem.message);
-        last = { at: clock(), problem: problem.message };
+      if (problem.kind === 'failed' && !stopped) {
+        note(`${name}_failed`, problem.message);
+        if (job.failureIn(readBackupState(dataDir)) !== problem.message)
+          noteBackupState(dataDir, job.failed(clock(), problem.message));
       }
       throw problem;
     } finally {
@@ -123,9 +128,6 @@ function createRunner<Report extends { commit: string }>(
   const timer = schedule === 'off' ? null : Bun.cron(schedule, () => runAndLog(name, run, log)).unref();
   return {
     run,
-    get last() {
-      return last;
-    },
     stop: () => {
       stopped = true;
       timer?.stop();

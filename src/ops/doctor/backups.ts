@@ -2,8 +2,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { GitError, openGit } from '../backup/git.ts';
+import { BackupError } from '../backup/error.ts';
+import { openGit } from '../backup/git.ts';
+import { GitError } from '../backup/git-process.ts';
 import { readBackupState } from '../backup/state.ts';
+import { backupTarget } from '../backup/target.ts';
 import { backupPlanOf, checkBackups } from '../health/backup-checks.ts';
 import { type Check, fail, ok, warn } from '../health/checks.ts';
 import type { Examination, Looks } from './examination.ts';
@@ -20,15 +23,17 @@ export const backupLooks: Looks = {
 };
 
 async function checkRepository({ config }: Examination): Promise<Check | null> {
-  const { BACKUP_REPO: repo, BACKUP_BRANCH: branch } = config;
-  if (!repo) return null;
   const folder = mkdtempSync(join(tmpdir(), 'chat-doctor-'));
   try {
-    const git = await openGit({ gitDir: folder, repo, timeLimitMs: patienceMs });
-    const listed = await git.run(['ls-remote', '--', repo, `refs/heads/${branch}`]);
+    const target = backupTarget(config);
+    if (!target) return null;
+    const { access, branch, exposure } = target;
+    const git = await openGit({ gitDir: folder, access, timeLimitMs: patienceMs });
+    const listed = await git.run(['ls-remote', '--', access.address, `refs/heads/${branch}`]);
+    if (exposure) return warn(exposure);
     return ok(listed === '' ? `can be read; branch ${branch} is made by the first backup` : 'can be read');
   } catch (error) {
-    if (!(error instanceof GitError)) throw error;
+    if (!(error instanceof GitError || error instanceof BackupError)) throw error;
     return fail(error.message);
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -15,8 +15,8 @@ export interface BackupPlan {
 }
 
 export function backupPlanOf(config: Config, since: number): BackupPlan {
-  const { BACKUP_SCHEDULE: backups, DRILL_SCHEDULE: drills } = config;
-  return { backups, drills, maxBytes: Number.POSITIVE_INFINITY, since };
+  const { BACKUP_SCHEDULE: backups, DRILL_SCHEDULE: drills, BACKUP_MAX_BYTES: maxBytes } = config;
+  return { backups, drills, maxBytes, since };
 }
 
 /** How much later than planned one may be, for a machine that was off for a moment or a long push. */
