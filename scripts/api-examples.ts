@@ -82,6 +82,7 @@ async function tellStory(): Promise<void> {
   await show(endpoints.uptime, {});
   await show(endpoints.healthz, {});
   await show(endpoints.readyz, {});
+  await showMetrics();
   await show(endpoints.backUp, {}, endpoints.backUp.path, { authorization: `Bearer ${adminKey}` });
 }
 
@@ -296,6 +297,15 @@ async function show(
     '',
   );
   return answer;
+}
+
+/** They are text and long, so only how they begin is shown. */
+async function showMetrics(): Promise<void> {
+  const { method, path } = endpoints.metrics;
+  const headers = { authorization: `Bearer ${adminKey}` };
+  const text = await (await fetch(server.url.origin + path, { headers })).text();
+  const begin = text.split('\n').slice(0, 4);
+  lines.push(`#### \`${method} ${path}\``, '', '```', `-> ${path}`, '<- 200', ...begin, '...', '```', '');
 }
 
 /** Secrets are shown by their form alone. */

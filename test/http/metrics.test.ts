@@ -214,3 +214,38 @@ describe('slow queries', () => {
     );
   });
 });
+
+describe('scripts/deploy/grafana-dashboard.json', () => {
+  interface Panel {
+    readonly id: number;
+    readonly gridPos: { readonly x: number; readonly w: number };
+    readonly targets: readonly { readonly expr: string }[];
+  }
+  const path = joinPath(import.meta.dir, '../../scripts/deploy/grafana-dashboard.json');
+  const ofHistogram = /_(?:bucket|sum|count)$/;
+
+  test('each series it names is one of ours, and each of ours is on it', async () => {
+    const text = await scrape();
+    const typed = [...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)];
+    const ours = new Set(typed.map(([, name = '']) => name));
+    const histograms = new Set(typed.flatMap(([, name = '', type]) => (type === 'histogram' ? [name] : [])));
+    const { panels }: { panels: Panel[] } = await Bun.file(path).json();
+    const shown = new Set<string>();
+    for (const { expr } of panels.flatMap(({ targets }) => targets))
+      for (const [name] of expr.matchAll(/\b(?:chat|process)_\w+/g)) {
+        const base = histograms.has(name.replace(ofHistogram, '')) ? name.replace(ofHistogram, '') : name;
+        expect([expr, ours.has(base)]).toEqual([expr, true]);
+        shown.add(base);
+      }
+    expect([...ours].filter((name) => !shown.has(name))).toEqual([]);
+  });
+
+  test('its panels have numbers of their own and fit into the width', async () => {
+    const { panels }: { panels: Panel[] } = await Bun.file(path).json();
+    expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
+    for (const { gridPos, targets } of panels) {
+      expect(gridPos.x + gridPos.w).toBeLessThanOrEqual(24);
+      expect(targets.length).toBeGreaterThan(0);
+    }
+  });
+});
