@@ -13,6 +13,8 @@ import { createCodeStore } from './codes.ts';
 import { createEraser } from './erasure.ts';
 import { createExport } from './export.ts';
 import { tellingFailures } from './failures.ts';
+import { createImport } from './import.ts';
+import type { ImportStore } from './import-store.ts';
 import { openLedger } from './ledger.ts';
 import { createClearing } from './leftovers.ts';
 import { acquireLock } from './lock.ts';
@@ -62,7 +64,7 @@ export async function openStore({
   upgraded,
   watch,
   failed = () => undefined,
-}: StoreOptions): Promise<Store & AdminStore & OwnDataStore> {
+}: StoreOptions): Promise<Store & AdminStore & OwnDataStore & ImportStore> {
   const inFolder = (name: string) => join(dirname(path), name);
   const ledger = openLedger(inFolder('erasures.jsonl'), { mends: !beside });
   const driver = beside
@@ -81,7 +83,7 @@ export async function openStore({
   });
   const accounts = createAccountStore(driver, emit, defaultGroup.groupId);
   const admin = createAdminStore(driver, emit, defaultGroup.groupId);
-  const store: Store & AdminStore & OwnDataStore = tellingFailures(
+  const store: Store & AdminStore & OwnDataStore & ImportStore = tellingFailures(
     {
       ...accounts,
       ...admin,
@@ -101,6 +103,7 @@ export async function openStore({
       ...createRetentionStore(driver, defaultGroup.groupId),
       ...createAuditStore(driver),
       ...createExport(driver),
+      ...createImport(driver, defaultGroup.groupId, ledger),
       ...createClearing(driver, emit),
       eraseAccount,
       epoch,
