@@ -27,7 +27,7 @@ export function hashPassword(password: string): Promise<string> {
 /** Hashes many on all cores, in their order; for commands, beside which nobody waits. */
 export async function hashPasswords(passwords: readonly string[]): Promise<string[]> {
   const onCore = createGate(availableParallelism(), passwords.length);
-  return Promise.all(passwords.map((password) => onCore(() => hash(password, argon2))));
+  return Promise.all(passwords.map((password) => onCore.pass(() => hash(password, argon2))));
 }
 
 /**

@@ -105,6 +105,8 @@ async function takeInto(
     };
     const people = await takeAccounts(files.users, course);
     await takeChats(planChats(files, people, course), people, course);
+    const about = { at: course.now, uid: null, actor: 'command', address: '' } as const;
+    await store.appendAudit({ ...about, kind: 'imported', detail: report.summary() || 'nothing new' });
   } finally {
     await store.close();
   }

@@ -87,7 +87,9 @@ export function createReport() {
       REFUSED: Object.fromEntries(tallies.REFUSED),
       NEW_NUMBERS: Object.fromEntries(numbers),
     }),
-    /** The same in words, a line each. */
+    /** What was taken, on one line; '' for nothing. */
+    summary: () => [...counts.TAKEN].map(([kind, count]) => `${count} ${taken[kind]}`).join(', '),
+    /** All of it in words, a line each. */
     words: () => [
       ...Object.entries(taken).map(([kind, name]) => takenLine(name, kind as TakenKind, counts)),
       ...lines('Mended:', mendings, tallies.MENDED),
