@@ -6,6 +6,7 @@ import { history } from './history.ts';
 import { idle } from './idle.ts';
 import { type Options, readOptions, usage } from './options.ts';
 import { paced } from './paced.ts';
+import { restore } from './restore.ts';
 import { leaveNothingBehind } from './run.ts';
 import { storm } from './storm.ts';
 
@@ -14,6 +15,7 @@ const benchmarks: Record<string, { meaning: string; run: (options: Options) => P
   paced: { meaning: 'times of acknowledgements and deliveries below saturation', run: paced },
   idle: { meaning: 'memory of a socket that only listens', run: idle },
   history: { meaning: 'reads, cold start and memory with few and many messages', run: history },
+  restore: { meaning: 'from a backup repository to a server that answers, step by step', run: restore },
   storm: { meaning: 'all sockets back at once after a stop and a kill, nothing missed', run: storm },
   flood: { meaning: 'ten people who chat beside 200 flooding sockets, and 500 logins at once', run: flood },
   growth: { meaning: 'memory and files over many messages and many who come and go', run: growth },

@@ -70,6 +70,15 @@ export async function buildExecutable(file: string): Promise<void> {
   await runToEnd([bun, 'run', join(root, 'scripts/build.ts'), file]);
 }
 
+/** Runs one of this server's commands to its end; gives what it printed. */
+export function runOurs(words: readonly string[], env: Record<string, string>): Promise<string> {
+  return runToEnd([bun, join(root, 'src/index.ts'), ...words], env);
+}
+
+export function runGit(words: readonly string[]): Promise<string> {
+  return runToEnd(['git', ...words]);
+}
+
 let made = 0;
 
 /** Starts a target with nothing but `people` in it, and waits until it listens. */

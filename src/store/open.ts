@@ -13,8 +13,6 @@ import { createCodeStore } from './codes.ts';
 import { createEraser } from './erasure.ts';
 import { createExport } from './export.ts';
 import { tellingFailures } from './failures.ts';
-import { createImport } from './import.ts';
-import type { ImportStore } from './import-store.ts';
 import { openLedger } from './ledger.ts';
 import { createClearing } from './leftovers.ts';
 import { acquireLock } from './lock.ts';
@@ -64,7 +62,7 @@ export async function openStore({
   upgraded,
   watch,
   failed = () => undefined,
-}: StoreOptions): Promise<Store & AdminStore & OwnDataStore & ImportStore> {
+}: StoreOptions): Promise<Store & AdminStore & OwnDataStore> {
   const inFolder = (name: string) => join(dirname(path), name);
   const ledger = openLedger(inFolder('erasures.jsonl'), { mends: !beside });
   const driver = beside
@@ -83,7 +81,7 @@ export async function openStore({
   });
   const accounts = createAccountStore(driver, emit, defaultGroup.groupId);
   const admin = createAdminStore(driver, emit, defaultGroup.groupId);
-  const store: Store & AdminStore & OwnDataStore & ImportStore = tellingFailures(
+  const store: Store & AdminStore & OwnDataStore = tellingFailures(
     {
       ...accounts,
       ...admin,
@@ -103,7 +101,6 @@ export async function openStore({
       ...createRetentionStore(driver, defaultGroup.groupId),
       ...createAuditStore(driver),
       ...createExport(driver),
-      ...createImport(driver, defaultGroup.groupId, ledger),
       ...createClearing(driver, emit),
       eraseAccount,
       epoch,

@@ -251,7 +251,6 @@ export type AuditKind =
   | 'data_exported'
   | 'invitation_made'
   | 'admin_denied'
-  | 'imported'
   | 'backup'
   | 'backup_failed'
   | 'restored'

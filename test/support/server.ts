@@ -1,13 +1,5 @@
 // A whole server for a test: on a free port, with a data folder and a clock of its own, spoken to over the wire.
-import {
-  copyFileSync,
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config.ts';
@@ -42,8 +34,7 @@ export class TestServer {
   ) {}
 
   static async start(options: TestServerOptions = {}): Promise<TestServer> {
-    const dataDir = options.env?.DATA_DIR ?? mkdtempSync(join(tmpdir(), 'chat-test-'));
-    const server = new TestServer(dataDir, options);
+    const server = new TestServer(mkdtempSync(join(tmpdir(), 'chat-test-')), options);
     await server.start();
     return server;
   }
@@ -145,7 +136,6 @@ export class TestServer {
   /** The mails in the outbox folder to this address, oldest first, as their raw text. */
   mailsTo(email: string): string[] {
     const folder = join(this.dataDir, 'outbox');
-    if (!existsSync(folder)) return []; // made with the first mail
     return readdirSync(folder)
       .filter((name) => name.endsWith('.eml'))
       .sort()

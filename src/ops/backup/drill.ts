@@ -6,7 +6,7 @@ import { acquireLock } from '../../store/lock.ts';
 import { openStore } from '../../store/open.ts';
 import { BackupError } from './error.ts';
 import { fetchSnapshot } from './fetch.ts';
-import { type Rebuilt, rebuild } from './rebuild.ts';
+import { assertRoom, type Rebuilt, rebuild } from './rebuild.ts';
 import { ownLedgerOf, type RestoreOptions, type StoreSettings, toRestoreError } from './restore.ts';
 import { type BackupState, noteBackupState } from './state.ts';
 import type { BackupTarget } from './target.ts';
@@ -69,6 +69,7 @@ async function drillOnce(
   try {
     const staged = join(folder, 'installation');
     mkdirSync(staged, { recursive: true, mode: 0o700 });
+    assertRoom(folder);
     onStep('fetch', 0, null);
     const onBytes = (bytes: number) => onStep('fetch', bytes, null);
     const fetched = await fetchSnapshot({ ...target, ...options, folder, signal, onBytes }, null);

@@ -83,9 +83,13 @@ async function readLedgers({ snapshot, newest }: Fetched, key: Uint8Array | null
 
 /** What erasing and migrating may need on top of the database itself. */
 const spareShare = 0.25;
-const spareBytes = 16 * 1024 * 1024;
+const spareBytes = 8 * 1024 * 1024;
 
-function assertRoom(folder: string, bytes: number): void {
+/**
+ * For a database of so many bytes; how large it is is known once the snapshot was fetched.
+ * @throws BackupError when there is less
+ */
+export function assertRoom(folder: string, bytes = 0): void {
   const { bavail, bsize } = statfsSync(folder);
   const free = bavail * bsize;
   const needed = Math.ceil(bytes * (1 + spareShare)) + spareBytes;
@@ -93,7 +97,7 @@ function assertRoom(folder: string, bytes: number): void {
   const [has, needs] = [free, needed].map((count) => Math.ceil(count / 1024 / 1024));
   throw new BackupError(
     'failed',
-    `The disk is too small: the snapshot needs ${needs} MiB more, ${has} MiB are free. Nothing was changed.`,
+    `The disk is too small: it needs ${needs} MiB more, ${has} MiB are free. Nothing was changed.`,
   );
 }
 

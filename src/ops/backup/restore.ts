@@ -11,7 +11,7 @@ import { BackupError } from './error.ts';
 import { fetchSnapshot, listSnapshots, type Moment, type SnapshotHead } from './fetch.ts';
 import { scrub } from './git.ts';
 import { GitError } from './git-process.ts';
-import { type OnStep, type Rebuilt, rebuild, type Step } from './rebuild.ts';
+import { assertRoom, type OnStep, type Rebuilt, rebuild, type Step } from './rebuild.ts';
 import {
   dropWorkFolder,
   finishRestore,
@@ -91,6 +91,7 @@ async function restoreInto(
   const { step, stepMs, durationMs } = timed(onStep);
   const work = makeWorkFolder(folder);
   try {
+    assertRoom(work);
     step('fetch', 0, null);
     const source = { access: target.access, branch: target.branch, folder: work, signal };
     const onBytes = (bytes: number) => step('fetch', bytes, null);

@@ -1,0 +1,74 @@
+// Restores over a network, from a git daemon: whole ones, and those whose remote falls silent or goes away in the middle.
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join as joinPath } from 'node:path';
+import { restore } from '../../src/ops/backup/restore.ts';
+import { failureOf, Installation, localTarget } from '../support/backup.ts';
+import { runCommand } from '../support/command.ts';
+import { type GitDaemon, serveRepositories } from '../support/git-daemon.ts';
+import { Line } from '../support/line.ts';
+import { LogFile } from '../support/log-file.ts';
+
+setDefaultTimeout(60_000);
+
+const root = mkdtempSync(joinPath(tmpdir(), 'chat-restore-network-'));
+let installation: Installation;
+let daemon: GitDaemon;
+
+beforeAll(async () => {
+  installation = await Installation.make(joinPath(root, 'here'), 'one');
+  await installation.backUp();
+  await Bun.sleep(1000); // times of snapshots are told in seconds
+  installation.say('two');
+  await installation.backUp();
+  daemon = await serveRepositories(joinPath(root, 'here'));
+});
+afterAll(async () => {
+  await daemon[Symbol.asyncDispose]();
+  rmSync(root, { recursive: true, force: true });
+});
+
+const texts = (folder: string) => new LogFile(folder).rows().map(({ body }) => body);
+
+/** Restores through the line in this process, with little patience for a silent remote. */
+function restoreThrough(line: Line, folder: string) {
+  const repo = `${line.url.replace('http', 'git')}/remote.git`;
+  const defaultGroup = { groupId: '1000000000000', name: 'Everybody' };
+  const request = { to: null, moment: null, endSessions: false, store: { defaultGroup, clock: Date.now } };
+  return restore({ ...request, target: localTarget(folder, repo) }, { stallMs: 1000 });
+}
+
+test('The newest and an older snapshot are restored over the network, and listed without being fetched.', async () => {
+  const env = { BACKUP_REPO: `${daemon.url}/remote.git` };
+  const folder = joinPath(root, 'newest');
+  expect(await runCommand(['restore'], { ...env, DATA_DIR: folder })).toMatchObject({ status: 0 });
+  expect(texts(folder)).toEqual(['one', 'two']);
+  const { stdout } = await runCommand(['restore', '--list', '--json'], { ...env, DATA_DIR: folder });
+  const [, older] = JSON.parse(stdout).snapshots;
+  const other = joinPath(root, 'older');
+  const words = ['restore', '--at', older.commit];
+  expect(await runCommand(words, { ...env, DATA_DIR: other })).toMatchObject({ status: 0 });
+  expect(texts(other)).toEqual(['one']);
+});
+
+test('A remote that falls silent is given up, one that goes away is told of; the next try is a whole one.', async () => {
+  const line = await Line.open(daemon.port);
+  const folder = joinPath(root, 'cut');
+  try {
+    line.freeze();
+    const silent = await failureOf(restoreThrough(line, folder));
+    expect(silent.message).toMatch(/gave no sign of life for 1 s.*Nothing was changed\.$/);
+    line.thaw();
+    setTimeout(() => line.cut(), 30);
+    line.freeze();
+    const cut = await failureOf(restoreThrough(line, folder));
+    expect(cut.message).toMatch(/^The backup repository cannot be read: .*Nothing was changed\.$/);
+    line.thaw();
+    expect(readdirSync(folder).filter((name) => /restore|chat/.test(name))).toEqual([]);
+    expect(await restoreThrough(line, folder)).toMatchObject({ messages: 2 });
+    expect(texts(folder)).toEqual(['one', 'two']);
+  } finally {
+    line.close();
+  }
+});
