@@ -18,10 +18,8 @@ import { AppError } from './errors.ts';
 import { isSocketPath } from './gateway/admission.ts';
 import type { Connection } from './gateway/connection.ts';
 import { Gateway } from './gateway/gateway.ts';
-import { clientAddress } from './http/address.ts';
+import { createEntrance } from './http/entrance.ts';
 import { type SafetyHeaders, safetyHeaders } from './http/headers.ts';
-import { assertHeadFits, refuse } from './http/middleware.ts';
-import { createRequestLog } from './http/requests.ts';
 import { type Bus, createBus } from './infra/bus.ts';
 import { openDataFolder } from './infra/data-folder.ts';
 import { createGuesses } from './infra/guesses.ts';
@@ -29,7 +27,6 @@ import { readOrMakeKey } from './infra/keyfile.ts';
 import { createLimiter, wide } from './infra/limiter.ts';
 import { createMailer } from './infra/mailer.ts';
 import { createMetrics, type Metrics } from './infra/metrics.ts';
-import { canonicalAddress, networkOf } from './infra/network.ts';
 import { createTurns } from './infra/turns.ts';
 import type { Log } from './log.ts';
 import { MessageService } from './messages/service.ts';
@@ -128,11 +125,15 @@ async function start({
     bus,
   );
 
-  const requestTurn = createTurns(requestsPerTurn);
-  const logRequest = createRequestLog({
+  const entrance = createEntrance<Connection>({
+    app: (request, bindings) => app.fetch(request, bindings),
+    sockets: { accepts: isSocketPath, upgrade: (...asked) => gateway.upgrade(...asked) },
+    turn: createTurns(requestsPerTurn),
+    idleSeconds: requestSeconds,
     trusted: config.TRUST_PROXY,
-    log,
+    headers,
     answered: metrics.counts.answered,
+    log,
   });
   const server: Server<Connection> = Bun.serve({
     port: config.PORT,
@@ -142,25 +143,7 @@ async function start({
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     development: false,
     websocket: gateway.handler,
-    fetch: async (request, self) => {
-      await requestTurn();
-      const peer = canonicalAddress(self.requestIP(request)?.address ?? 'unknown');
-      // The address is made of the Host header, which may be missing (HTTP/1.0) or nonsense.
-      const path = URL.parse(request.url)?.pathname ?? null;
-      return logRequest(request, { peer, path: path ?? '' }, async (requestId) => {
-        try {
-          if (path === null) throw new AppError('invalid', 'The Host header is missing or not valid.');
-          const address = clientAddress(peer, request.headers.get('x-forwarded-for'), config.TRUST_PROXY);
-          const hold = (isHeld: boolean) => self.timeout(request, isHeld ? 0 : requestSeconds);
-          if (!isSocketPath(path)) return await app.fetch(request, { address, hold, requestId });
-          assertHeadFits(request);
-          return await gateway.upgrade(request, self, networkOf(address));
-        } catch (error) {
-          return refuse(error, { log, safety: headers, requestId });
-        }
-      });
-    },
-    error: (error) => refuse(error, { log, safety: headers, requestId: crypto.randomUUID() }),
+    ...entrance,
   });
   gateway.use(server);
   const stopLoopWatch = watchEventLoop(metrics);

@@ -249,6 +249,16 @@ describe('backups', () => {
     expect(text).not.toContain('hunter2');
   });
 
+  test('Snapshots that others could read are told, unless they are encrypted.', async () => {
+    const env = { DATA_DIR: sound, BACKUP_REPO: `http://127.0.0.1:${port}/repo.git` };
+    expect((await examine(env)).find('backup encryption')?.state).toBe('warn');
+    const sealed = await examine({ ...env, BACKUP_KEY: 'ab'.repeat(32) });
+    expect(sealed.find('backup encryption')?.state).toBe('ok');
+    expect(sealed.text).not.toContain('abab');
+    const here = await examine({ DATA_DIR: sound, BACKUP_REPO: '/nowhere.git' });
+    expect(here.find('backup encryption')?.detail).toContain('on this machine');
+  });
+
   test('Without the git program it says to install it.', async () => {
     const { find } = await examine({ DATA_DIR: sound, BACKUP_REPO: '/nowhere.git', PATH: root });
     expect(find('backup repository')?.detail).toContain('Install git');

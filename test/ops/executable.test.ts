@@ -158,6 +158,18 @@ describe('the executable', () => {
     expect(others).toEqual([]);
   }, 30_000);
 
+  test('It shows metrics, and its own doctor and status find it well.', async () => {
+    const metrics = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${adminKey}` } });
+    expect(await metrics.text()).toContain(`chat_build_info{version="${packageJson.version}"`);
+    const { port, hostname } = new URL(url);
+    const env = { ...bareEnv, PORT: port, HOST: hostname, ADMIN_KEY: adminKey };
+    for (const command of ['doctor', 'status']) {
+      const child = Bun.spawn([program, command, '--json'], { cwd: home, env, stdout: 'pipe' });
+      const answer = JSON.parse(await child.stdout.text());
+      expect([command, answer.ok]).toEqual([command, true]);
+    }
+  }, 20_000);
+
   test('SIGINT stops it as well.', async () => {
     server.kill('SIGINT');
     expect(await server.exited).toBe(0);

@@ -48,7 +48,7 @@ export interface GitOptions {
 const callersRepository =
   /^GIT_(?:DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR|NAMESPACE|PREFIX|SHALLOW_FILE|GRAFT_FILE)$/;
 /** Secrets of ours that git and its helpers have no use for. */
-const ourSecrets = /^(?:BACKUP_.*|ADMIN_KEY|SMTP_URL)$/;
+const ourSecrets = /^(?:BACKUP_.*|ADMIN_KEY|METRICS_KEY|SMTP_URL)$/;
 
 export const author = { name: 'Chat backup', email: 'backup@localhost' } as const;
 /**

@@ -6,7 +6,7 @@ import { BackupError } from '../backup/error.ts';
 import { openGit } from '../backup/git.ts';
 import { GitError } from '../backup/git-process.ts';
 import { readBackupState } from '../backup/state.ts';
-import { backupTarget } from '../backup/target.ts';
+import { backupTarget, exposureOf } from '../backup/target.ts';
 import { backupPlanOf, checkBackups } from '../health/backup-checks.ts';
 import { type Check, fail, ok, warn } from '../health/checks.ts';
 import type { Examination, Looks } from './examination.ts';
@@ -17,6 +17,7 @@ export const backupLooks: Looks = {
   backups: ({ config }) =>
     config.BACKUP_REPO ? null : warn('none are made: set BACKUP_REPO to a git repository of yours'),
   'backup repository': (seen) => checkRepository(seen),
+  'backup encryption': ({ config }) => checkEncryption(config),
   'last backup': (seen) => checked(seen, 'BACKUP'),
   'repository size': (seen) => checked(seen, 'REMOTE'),
   'restore drill': (seen) => checked(seen, 'DRILL'),
@@ -27,10 +28,9 @@ async function checkRepository({ config }: Examination): Promise<Check | null> {
   try {
     const target = backupTarget(config);
     if (!target) return null;
-    const { access, branch, exposure } = target;
+    const { access, branch } = target;
     const git = await openGit({ gitDir: folder, access, timeLimitMs: patienceMs });
     const listed = await git.run(['ls-remote', '--', access.address, `refs/heads/${branch}`]);
-    if (exposure) return warn(exposure);
     return ok(listed === '' ? `can be read; branch ${branch} is made by the first backup` : 'can be read');
   } catch (error) {
     if (!(error instanceof GitError || error instanceof BackupError)) throw error;
@@ -38,6 +38,16 @@ async function checkRepository({ config }: Examination): Promise<Check | null> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Whether others could read the snapshots; null when none are made. */
+function checkEncryption(config: Examination['config']): Check | null {
+  if (!config.BACKUP_REPO) return null;
+  const exposure = exposureOf(config);
+  if (exposure) return warn(exposure);
+  return ok(
+    config.BACKUP_KEY ? 'on: keep BACKUP_KEY elsewhere too' : 'off, the repository is on this machine',
+  );
 }
 
 /** Null when no backups are made. */
