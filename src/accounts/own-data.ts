@@ -55,13 +55,13 @@ export class OwnData {
     const erased = await store.eraseAccount({ uid: actor.uid, at, messages }, actor.sessionId);
     if (!erased) throw gone();
     await note({ kind: 'account_deleted', uid: actor.uid, address, detail: `messages: ${messages}` });
-    await this.#clear(actor.uid);
+    await this.#clear([actor.uid]);
     await notify(this.deps, accountDeletedMail(sender, email, messages, at));
   }
 
-  /** Clears the message log of what erased accounts left there and could not be cleared of when they were erased. */
+  /** Clears the message log of chats that nobody is in any more, and of what could not be cleared when it was erased. */
   async clearLeftovers(goesOn: () => boolean): Promise<void> {
-    for (const uid of await this.deps.store.listUncleared()) await this.#clear(uid, goesOn);
+    await this.#clear(await this.deps.store.listUncleared(), goesOn);
   }
 
   /**
@@ -114,16 +114,21 @@ export class OwnData {
     } while (place);
   }
 
-  /** The account is gone whatever becomes of this: what fails, or is cut off by a stop, is done later. */
-  async #clear(uid: number, goesOn = () => true): Promise<void> {
+  /** The accounts are gone whatever becomes of this: what fails, or is cut off by a stop, is done later. */
+  async #clear(uids: readonly number[], goesOn = () => true): Promise<void> {
+    const { store, log } = this.deps;
+    const turn = () => new Promise(setImmediate); // messages that came meanwhile go first
     try {
-      let place: LogPlace | null = null;
-      do {
-        place = await this.deps.store.clearNext(uid, place);
-        await new Promise(setImmediate); // messages that came meanwhile go first
-      } while (place && goesOn());
+      while (goesOn() && (await store.removeNextAbandoned())) await turn();
+      for (const uid of uids) {
+        let place: LogPlace | null = null;
+        do {
+          place = await store.clearNext(uid, place);
+          await turn();
+        } while (place && goesOn());
+      }
     } catch (error) {
-      this.deps.log.warn('an erased account is not out of the message log yet', { uid, error });
+      log.warn('the message log still has something of what was deleted', { uids, error });
     }
   }
 

@@ -48,7 +48,7 @@ export interface ChatStore {
   addMember(actorUid: number, groupId: string, memberUid: number, now: number): Promise<MemberOutcome>;
   /** An admin can't remove the owner; nobody removes himself this way. */
   removeMember(actorUid: number, groupId: string, memberUid: number): Promise<MemberOutcome>;
-  /** The owner hands over to the longest-standing admin, else member; the last one out removes the group. */
+  /** The owner hands over to the longest-standing admin, else member; the last one out abandons the group. */
   leaveGroup(actorUid: number, groupId: string): Promise<MemberOutcome>;
   /** The owner gives a member a role; who makes another one owner becomes admin. Nobody is owner of the default group. */
   setRole(actorUid: number, groupId: string, memberUid: number, role: Role): Promise<RoleOutcome>;

@@ -1,6 +1,7 @@
 // Groups, direct chats and who is in them, in SQLite; every lookup goes through a membership.
 import { and, asc, count, desc, eq, inArray, ne, sql } from 'drizzle-orm';
 import { type ChatRef, type ChatView, deletedName } from '../protocol/entities.ts';
+import { abandon } from './abandoned.ts';
 import { isListed } from './accounts.ts';
 import type { ChatHead, ChatStore, MarkStore, MemberOutcome } from './chat-store.ts';
 import { countAddable, isAnyFull, ownsMost } from './group-bounds.ts';
@@ -291,7 +292,7 @@ async function removeFrom(tx: Queries, chatId: number, uid: number): Promise<voi
     .where(eq(members.chatId, chatId))
     .limit(1)
     .get();
-  if (!left) await tx.delete(chats).where(eq(chats.id, chatId));
+  if (!left) await abandon(tx, chatId);
 }
 
 /** Makes the longest-standing admin, else member, the owner; null when there is nobody. */

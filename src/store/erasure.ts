@@ -1,6 +1,7 @@
 // Erasing accounts in SQLite: the row goes with all that hangs on it; leftovers.ts then clears the message log.
-import { and, eq, isNotNull, isNull, ne, or, sql } from 'drizzle-orm';
+import { and, eq, isNotNull, isNull } from 'drizzle-orm';
 import { deletedName } from '../protocol/entities.ts';
+import { abandonLonely } from './abandoned.ts';
 import { handOver, otherUid } from './chats.ts';
 import type { Ledger } from './ledger.ts';
 import type { Erasure, OwnDataStore } from './own-data-store.ts';
@@ -62,21 +63,12 @@ async function eraseRows(tx: Queries, erasure: Erasure, defaultGroupId: string) 
   const { uid } = erasure;
   const ended = await tx.delete(sessions).where(eq(sessions.uid, uid)).returning({ id: sessions.id });
   const events: StoreEvent[] = [{ kind: 'sessions_ended', uid, sessionIds: ended.map(({ id }) => id) }];
-  await deleteLonelyChats(tx, uid, defaultGroupId);
+  await abandonLonely(tx, uid, defaultGroupId);
   events.push(...(await tellPartners(tx, uid)));
   events.push(...(await leaveGroups(tx, uid, defaultGroupId)));
   await tx.insert(erasures).values(erasure);
   await tx.delete(accounts).where(eq(accounts.uid, uid));
   return events;
-}
-
-/** The last one out takes a chat and its log along, but never the group everyone is in. */
-async function deleteLonelyChats(tx: Queries, uid: number, defaultGroupId: string): Promise<void> {
-  const isIn = sql`${chats.id} IN (SELECT ${members.chatId} FROM ${members} WHERE ${members.uid} = ${uid})`;
-  const isAlone = sql`NOT EXISTS (
-    SELECT 1 FROM ${members} WHERE ${members.chatId} = ${chats.id} AND ${members.uid} <> ${uid})`;
-  const mayGo = or(isNull(chats.groupId), ne(chats.groupId, defaultGroupId));
-  await tx.delete(chats).where(and(isIn, isAlone, mayGo));
 }
 
 /** In the lists of those it wrote with directly the account is shown without its name. */

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { eq } from 'drizzle-orm';
 import type { AppError } from '../errors.ts';
+import { createAbandonedStore } from './abandoned.ts';
 import { createAccountStore } from './accounts.ts';
 import { createAdminStore } from './admin.ts';
 import type { AdminStore } from './admin-store.ts';
@@ -50,7 +51,7 @@ export interface StoreOptions {
 
 /**
  * Opens the store; unless beside a server, neither an account that was ever erased is in it then, nor what such a one
- * left in the message log. The caller closes it.
+ * left in the message log, nor a chat that nobody is in any more. The caller closes it.
  * @throws Error when the file was written by a newer version of this program, or the ledger cannot be read
  */
 export async function openStore({
@@ -102,6 +103,7 @@ export async function openStore({
       ...createAuditStore(driver),
       ...createExport(driver),
       ...createClearing(driver, emit),
+      ...createAbandonedStore(driver),
       eraseAccount,
       epoch,
       trimLog: (when) => driver.trimLog(when),
@@ -118,15 +120,18 @@ export async function openStore({
     const kind = 'account_deleted';
     await store.appendAudit({ at: clock(), kind, uid, actor: 'server', address: '', detail });
   }
-  for (const uid of await store.listUncleared()) await clear(store, uid);
+  await clear(store);
   return watch ? watched(store, watch) : store;
 }
 
 /** In one go: nobody is served yet. */
-async function clear(store: OwnDataStore, uid: number): Promise<void> {
-  let place: LogPlace | null = null;
-  do place = await store.clearNext(uid, place);
-  while (place);
+async function clear(store: OwnDataStore): Promise<void> {
+  for (const uid of await store.listUncleared()) {
+    let place: LogPlace | null = null;
+    do place = await store.clearNext(uid, place);
+    while (place);
+  }
+  while (await store.removeNextAbandoned());
 }
 
 async function hasGroup({ reader }: Driver, groupId: string): Promise<boolean> {

@@ -55,8 +55,8 @@ export interface LogPlace {
 
 export interface OwnDataStore {
   /**
-   * Deletes an account and all that hangs on it, in one transaction: groups it owned are handed over, those it leaves
-   * empty are deleted. What the message log has of it is left to `clearNext`. The erasure is first noted outside the database, so that no restored backup brings it back.
+   * Deletes an account and all that hangs on it, in one transaction: groups it owned are handed over, chats it leaves
+   * empty are abandoned. What the message log has of it is left to `clearNext` and `removeNextAbandoned`. The erasure is first noted outside the database, so that no restored backup brings it back.
    * `sessionId`: the session that asks for it, which must not have ended.
    * @returns false, with nothing changed, when there is no such account or session
    * @throws AppError `unavailable` when it cannot be noted
@@ -70,6 +70,11 @@ export interface OwnDataStore {
    * @returns where to go on, null at the end
    */
   clearNext(uid: number, after: LogPlace | null): Promise<LogPlace | null>;
+  /**
+   * Removes the next stretch of a chat that nobody is in any more: its oldest messages, and with the last the chat.
+   * @returns false when there is no such chat
+   */
+  removeNextAbandoned(): Promise<boolean>;
   /** Null when there is no such account. */
   findOwnAccount(uid: number): Promise<OwnAccount | null>;
   /** The chats the account is in after `after` (0 to begin); empty when there are no more. */

@@ -138,6 +138,9 @@ export const erasures = sqliteTable('erasures', {
   messages: text('messages', { enum: ['keep', 'remove'] }).notNull(),
 });
 
+/** Chats that nobody is in any more and whose messages are being removed. */
+export const abandonedChats = sqliteTable('abandoned_chats', { chatId: integer('chat_id').primaryKey() });
+
 /** Append-only; triggers hold it. */
 export const audit = sqliteTable('audit', {
   id: integer('id').primaryKey({ autoIncrement: true }),

@@ -7,6 +7,7 @@ import deliveryMigration from './migrations/0002_delivery.sql' with { type: 'tex
 import safetyMigration from './migrations/0003_safety.sql' with { type: 'text' };
 import retentionMigration from './migrations/0004_retention.sql' with { type: 'text' };
 import leftoversMigration from './migrations/0005_leftovers.sql' with { type: 'text' };
+import abandonedMigration from './migrations/0006_abandoned.sql' with { type: 'text' };
 
 /** Every migration in order; a database's `user_version` says how many it has. */
 const migrations: readonly string[] = [
@@ -15,6 +16,7 @@ const migrations: readonly string[] = [
   safetyMigration,
   retentionMigration,
   leftoversMigration,
+  abandonedMigration,
 ];
 
 /** The schema that this program works with. */

@@ -93,23 +93,27 @@ async function say(socket: TestSocket, text: string, groupId = defaultGroup): Pr
   }
 }
 
-test('While a hundred thousand messages are gone through, nobody waits long; then every text is gone', async () => {
-  const { alice, bob, process } = await longLog(100_000);
-  await using socket = await TestSocket.announced(process, bob);
+/** Says one thing after the other while an account is erased; how long each took, and how long all of it. */
+async function whileErasing(at: ServerProcess, person: Person, socket: TestSocket) {
   const waits: number[] = [];
   let erasing = true;
   const begun = performance.now();
-  const erased = erase(process, alice, 'remove').finally(() => {
+  const erased = erase(at, person, 'remove').finally(() => {
     erasing = false;
   });
   while (erasing) {
     const asked = performance.now();
-    const { data } = await say(socket, `meanwhile ${waits.length}`);
-    expect(data.status_code).toBe(200);
+    expect((await say(socket, `meanwhile ${waits.length}`)).data.status_code).toBe(200);
     waits.push(performance.now() - asked);
   }
   expect((await erased).message).toBe('The account is deleted.');
-  const took = performance.now() - begun;
+  return { waits, took: performance.now() - begun };
+}
+
+test('While a hundred thousand messages are gone through, nobody waits long; then every text is gone', async () => {
+  const { alice, bob, process } = await longLog(100_000);
+  await using socket = await TestSocket.announced(process, bob);
+  const { waits, took } = await whileErasing(process, alice, socket);
   expect(waits.length).toBeGreaterThan(20);
   expect(Math.max(...waits)).toBeLessThan(took / 2);
   expect(textsOf(alice, process.dataDir)).toBe(0);
@@ -173,5 +177,50 @@ test('With keep, the ids that her devices gave to hundreds of messages go, and n
       rows.filter((row) => row.senderUid === person.uid && row.clientMessageId !== null).length;
     expect([idsOf(alice), idsOf(bob)]).toEqual([0, 333]);
     expect(textsOf(alice, inside.dataDir)).toBe(666);
+  });
+});
+
+test('Nor does anybody wait long for a chat of a hundred thousand messages that goes with its last member', async () => {
+  const prepared = await ServerProcess.prepared(async (inside) => {
+    const people = { alice: await join(inside, 'Alice'), bob: await join(inside, 'Bob') };
+    const groupId = await makeGroup(inside, people.alice, []);
+    await inside.running.stop();
+    fill(inside.dataDir, { groupId, count: 100_000, senders: [people.alice] });
+    await inside.start();
+    return people;
+  });
+  server = prepared.server;
+  const { alice, bob } = prepared.made;
+  await using socket = await TestSocket.announced(server, bob);
+  expect(textsOf(alice, server.dataDir)).toBe(100_000);
+  const { waits, took } = await whileErasing(server, alice, socket);
+  expect(waits.length).toBeGreaterThan(20);
+  expect(Math.max(...waits)).toBeLessThan(took / 2);
+  expect(new LogFile(server.dataDir).rows().map(({ senderUid }) => senderUid)).toEqual(
+    waits.map(() => bob.uid),
+  );
+});
+
+test('A long group that its last member leaves is nobody’s at once, and gone at the latest at the next start', async () => {
+  await withServer(async (inside) => {
+    const [alice, bob] = [await join(inside, 'Alice'), await join(inside, 'Bob')];
+    const [long, other] = [await makeGroup(inside, alice, []), await makeGroup(inside, alice, [])];
+    await inside.running.stop();
+    fill(inside.dataDir, { groupId: long, count: 1000, senders: [alice] });
+    fill(inside.dataDir, { groupId: other, count: 1000, senders: [alice] });
+    await inside.start();
+    const leave = { ...credentials(alice), GROUP_ID: long };
+    expect((await call(inside, 'leaveGroup', leave)).status).toBe(200);
+    const history = { ...credentials(alice), GROUP_ID: long };
+    expect((await call(inside, 'oldMessages', history)).status).toBe(403);
+    const add = { ...credentials(alice), GROUP_ID: long, MEMBER_UID: bob.uid };
+    expect((await call(inside, 'addMember', add)).status).toBe(403);
+    const rowsOf = (groupId: string) =>
+      new LogFile(inside.dataDir).rows().filter(({ chat }) => chat === groupId);
+    expect(rowsOf(long)).toHaveLength(1000);
+    await inside.restart();
+    expect(rowsOf(long)).toEqual([]);
+    expect(rowsOf(other)).toHaveLength(1000);
+    expect((await call(inside, 'addMember', add)).status).toBe(404);
   });
 });
