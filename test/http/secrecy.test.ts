@@ -184,7 +184,7 @@ test('no cookie, token, code, password or key is in clear in a file or the log o
       expect([...files.keys()]).toEqual(expect.arrayContaining(['chat.db', 'chat.db-wal', 'erasures.jsonl']));
       const database = [...files.values()].join('\n');
       for (const open of ['alice@example.test', saidText, factor.seed]) expect(database).toContain(open);
-      expect(lines).toContain('No backup repository is configured');
+      expect(lines).toContain('/quick_quick_save_data_to_database_repository');
       const found = [...files, ['the log', lines] as const].flatMap(([name, text]) =>
         secrets.flatMap((secret, index) => (has(text, secret) ? [`secret ${index} in ${name}`] : [])),
       );
