@@ -6,6 +6,7 @@ import { backupCommand } from './ops/backup/command.ts';
 import { restoreCommand } from './ops/backup/restore-command.ts';
 import { type Asked, type CommandTable, commandHelp, readLine, UsageError } from './ops/command-line.ts';
 import { doctorCommand } from './ops/doctor/doctor.ts';
+import { importCommand } from './ops/import/command.ts';
 import { statusCommand } from './ops/status/status.ts';
 import { userCommands } from './ops/user-command.ts';
 import { startServer } from './server.ts';
@@ -28,6 +29,7 @@ const commands: CommandTable<Config> = {
   doctor: doctorCommand,
   status: statusCommand,
   ...userCommands,
+  import: importCommand,
 };
 
 function helpText(line: readonly string[] = []): string {

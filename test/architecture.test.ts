@@ -95,7 +95,8 @@ const protocolStandsAlone = eachImport(
 
 const onlyTheStoreKnowsTheDatabase = eachImport(({ path }, name) => {
   const allowed =
-    /^src\/store\/|^scripts\//.test(path) || (path.startsWith('src/ops/backup/') && name === 'bun:sqlite');
+    /^src\/store\/|^scripts\//.test(path) ||
+    (/^src\/ops\/(?:backup|import)\//.test(path) && name === 'bun:sqlite');
   return isNamed(name, 'drizzle-orm', 'bun:sqlite') && !allowed;
 });
 
@@ -216,7 +217,7 @@ const rules: Record<string, Case> = {
     broken: { 'src/protocol/a.ts': `import { AppError } from '../errors.ts';` },
     sound: { 'src/protocol/a.ts': `import { z } from 'zod';\nimport { b } from './b.ts';` },
   },
-  'Only the store imports the database; a backup may open it as a file.': {
+  'Only the store imports the database; a backup and an import may open files of SQLite.': {
     rule: onlyTheStoreKnowsTheDatabase,
     broken: { 'src/ops/backup/backup.ts': `import {\n  eq,\n} from 'drizzle-orm';` },
     sound: { 'src/ops/backup/backup.ts': `import { Database } from 'bun:sqlite';` },

@@ -24,6 +24,12 @@ export function hashPassword(password: string): Promise<string> {
   return hashing.pass(() => hash(password, argon2));
 }
 
+/** Hashes many on all cores, in their order; for commands, beside which nobody waits. */
+export async function hashPasswords(passwords: readonly string[]): Promise<string[]> {
+  const onCore = createGate(availableParallelism(), passwords.length);
+  return Promise.all(passwords.map((password) => onCore.pass(() => hash(password, argon2))));
+}
+
 /**
  * Checks a password; with no hash (nobody has that address) it takes as long and says no.
  * @throws AppError `rate_limited` when too many wait to be hashed

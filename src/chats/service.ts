@@ -197,6 +197,6 @@ function assertAnother(actor: Actor, uid: number): void {
 }
 
 /** 13 random digits without a 0: JSON.parse keeps such keys in their order, and they occur in no direct chat's id. */
-function newGroupId(): string {
+export function newGroupId(): string {
   return Array.from({ length: 13 }, () => randomInt(1, 10)).join('');
 }

@@ -14,6 +14,8 @@ import { createCodeStore } from './codes.ts';
 import { createEraser } from './erasure.ts';
 import { createExport } from './export.ts';
 import { tellingFailures } from './failures.ts';
+import { createImport } from './import.ts';
+import type { ImportStore } from './import-store.ts';
 import { openLedger } from './ledger.ts';
 import { createClearing } from './leftovers.ts';
 import { acquireLock } from './lock.ts';
@@ -63,7 +65,7 @@ export async function openStore({
   upgraded,
   watch,
   failed = () => undefined,
-}: StoreOptions): Promise<Store & AdminStore & OwnDataStore> {
+}: StoreOptions): Promise<Store & AdminStore & OwnDataStore & ImportStore> {
   const inFolder = (name: string) => join(dirname(path), name);
   const ledger = openLedger(inFolder('erasures.jsonl'), { mends: !beside });
   const driver = beside
@@ -82,7 +84,7 @@ export async function openStore({
   });
   const accounts = createAccountStore(driver, emit, defaultGroup.groupId);
   const admin = createAdminStore(driver, emit, defaultGroup.groupId);
-  const store: Store & AdminStore & OwnDataStore = tellingFailures(
+  const store: Store & AdminStore & OwnDataStore & ImportStore = tellingFailures(
     {
       ...accounts,
       ...admin,
@@ -102,6 +104,7 @@ export async function openStore({
       ...createRetentionStore(driver, defaultGroup.groupId),
       ...createAuditStore(driver),
       ...createExport(driver),
+      ...createImport(driver, defaultGroup.groupId, ledger),
       ...createClearing(driver, emit),
       ...createAbandonedStore(driver),
       eraseAccount,

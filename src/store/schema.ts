@@ -158,3 +158,9 @@ export const installation = sqliteTable('installation', {
   /** Random; another one after a restore, because positions may then repeat. */
   epoch: text('epoch').notNull(),
 });
+
+/** What was taken over from the old server's databases, see migrations/0007_import.sql. */
+export const imported = sqliteTable('imported', {
+  origin: text('origin').primaryKey(),
+  value: integer('value').notNull(),
+});

@@ -251,6 +251,7 @@ export type AuditKind =
   | 'data_exported'
   | 'invitation_made'
   | 'admin_denied'
+  | 'imported'
   | 'backup'
   | 'backup_failed'
   | 'restored'

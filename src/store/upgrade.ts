@@ -8,6 +8,7 @@ import safetyMigration from './migrations/0003_safety.sql' with { type: 'text' }
 import retentionMigration from './migrations/0004_retention.sql' with { type: 'text' };
 import leftoversMigration from './migrations/0005_leftovers.sql' with { type: 'text' };
 import abandonedMigration from './migrations/0006_abandoned.sql' with { type: 'text' };
+import importMigration from './migrations/0007_import.sql' with { type: 'text' };
 
 /** Every migration in order; a database's `user_version` says how many it has. */
 const migrations: readonly string[] = [
@@ -17,6 +18,7 @@ const migrations: readonly string[] = [
   retentionMigration,
   leftoversMigration,
   abandonedMigration,
+  importMigration,
 ];
 
 /** The schema that this program works with. */

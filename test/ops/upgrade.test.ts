@@ -94,7 +94,7 @@ describe('an older database', () => {
     const dataDir = olderFolder('by server', newest - 1);
     const lines: string[] = [];
     const server = await TestServer.start({ env: { DATA_DIR: dataDir }, onLog: (line) => lines.push(line) });
-    await server.stop();
+    await server.running.stop();
     const said = lines.map((line) => JSON.parse(line)).find(({ copy }) => copy);
     const [copy = ''] = copiesIn(dataDir);
     expect(said).toMatchObject({ from: newest - 1, to: newest, copy: join(dataDir, copy) });

@@ -1,5 +1,13 @@
 // A whole server for a test: on a free port, with a data folder and a clock of its own, spoken to over the wire.
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config.ts';
@@ -34,7 +42,8 @@ export class TestServer {
   ) {}
 
   static async start(options: TestServerOptions = {}): Promise<TestServer> {
-    const server = new TestServer(mkdtempSync(join(tmpdir(), 'chat-test-')), options);
+    const dataDir = options.env?.DATA_DIR ?? mkdtempSync(join(tmpdir(), 'chat-test-'));
+    const server = new TestServer(dataDir, options);
     await server.start();
     return server;
   }
@@ -136,6 +145,7 @@ export class TestServer {
   /** The mails in the outbox folder to this address, oldest first, as their raw text. */
   mailsTo(email: string): string[] {
     const folder = join(this.dataDir, 'outbox');
+    if (!existsSync(folder)) return []; // made with the first mail
     return readdirSync(folder)
       .filter((name) => name.endsWith('.eml'))
       .sort()
