@@ -9,6 +9,8 @@ import type { Emit, StoreEvent } from './store.ts';
 
 /** How many messages are looked at, and perhaps changed, in one go: a few milliseconds' work. */
 const stretch = 200;
+/** Fewer, because ids are random: each changes pages of its own, in the log and in the index. */
+const idsAtOnce = 50;
 const beforeAll: LogPlace = { chatId: 0, seq: 0 };
 /** What a chat shows when it is opened; of older messages nobody is told, else one erasure could be a flood. */
 const isShown = gt(messages.seq, sql`${chats.lastSeq} - ${limits.historyPageDefault}`);
@@ -37,13 +39,13 @@ async function clearIds(driver: Driver, uid: number): Promise<LogPlace | null> {
   return driver.write(
     async (tx) => {
       const place = { chatId: messages.chatId, seq: messages.seq };
-      const some = tx.select(place).from(messages).where(isOwn).limit(stretch);
+      const some = tx.select(place).from(messages).where(isOwn).limit(idsAtOnce);
       const cleared = await tx
         .update(messages)
         .set({ clientMessageId: null })
         .where(sql`(${messages.chatId}, ${messages.seq}) IN ${some}`)
         .returning(place);
-      if (cleared.length === stretch) return beforeAll;
+      if (cleared.length === idsAtOnce) return beforeAll;
       await forget(tx, uid);
       return null;
     },
