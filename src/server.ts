@@ -215,7 +215,17 @@ function assemble(
   const sender = { serviceName: config.DEFAULT_GROUP_NAME };
   // Not widened with the limits: nobody needs more wrong codes, whatever is tried out with the limits off.
   const factorGuesses = createGuesses('secondFactor', 1, limited);
-  const secondFactors = new SecondFactors({ store, limiter, guesses: factorGuesses, sender, note, clock });
+  const passwordGuesses = createGuesses('password', width, limited);
+  const secondFactors = new SecondFactors({
+    store,
+    passwordGuesses,
+    guesses: factorGuesses,
+    mailer,
+    sender,
+    note,
+    clock,
+    log,
+  });
   const accountDeps = {
     store,
     sessions,
@@ -224,6 +234,9 @@ function assemble(
     mailer,
     limiter,
     loginGuesses: createGuesses('login', width, limited),
+    passwordGuesses,
+    // As many as two codes have tries: people take an older mail's code for the newest.
+    codeGuesses: createGuesses('code', 2 * width, limited),
     sender,
     note,
     clock,

@@ -33,7 +33,7 @@ export function emailChangedMail(sender: MailSender, to: string, undoCode: strin
     'The e-mail address of your account was changed, from this one to another.',
     'If that was you, there is nothing to do. If it was not, this code takes the account back and logs everybody out of it:',
     { code: undoCode },
-    'Send it within 7 days, as OTP, together with this address, as EMAIL, to /undo_email_change. Then log in and change your password.',
+    'Send it within 7 days, as OTP, together with this address, as EMAIL, to /undo_email_change. The password is void then: set a new one by /forgot_password.',
   ]);
 }
 
@@ -51,6 +51,32 @@ export function passwordResetMail(sender: MailSender, to: string, now: number): 
     'A new password was set for your account with the code that was mailed to this address. All devices were logged out.',
     'If that was not you, somebody reads your mail: secure your mailbox first, then reset the password again.',
   ]);
+}
+
+const factorChanges = {
+  on: [
+    'A second factor was switched on for your account: from now on a login needs a code of an authenticator app too.',
+    'If that was not you, somebody knows your password: change it on a device that is still logged in, and write to whoever runs this service, who can take the factor away.',
+  ],
+  off: [
+    'The second factor of your account was switched off: from now on the password alone logs in.',
+    'If that was not you, somebody knows your password and had a code of yours: change the password, then switch the factor on again.',
+  ],
+  renewed: [
+    'New recovery codes were made for your account. The former ones are void.',
+    'If that was not you, somebody knows your password and had a code of yours: change the password, then make new codes.',
+  ],
+} as const;
+
+/** Tells the address what became of the second factor. */
+export function secondFactorMail(
+  sender: MailSender,
+  to: string,
+  change: keyof typeof factorChanges,
+  now: number,
+): Mail {
+  const subject = `The second factor of your ${sender.serviceName} account was changed`;
+  return notice(to, subject, now + dayMs, factorChanges[change]);
 }
 
 /**

@@ -1,6 +1,7 @@
 // One's own data: having it all, and having it erased. Both ask for the password, which a stolen session does not have.
 import type { Actor } from '../actor.ts';
 import { AppError } from '../errors.ts';
+import type { Guesses } from '../infra/guesses.ts';
 import type { Limiter } from '../infra/limiter.ts';
 import type { Mailer } from '../infra/mailer.ts';
 import type { Log } from '../log.ts';
@@ -17,6 +18,7 @@ import type { Account, AccountStore, Note } from '../store/store.ts';
 import { accountDeletedMail, type MailSender, notify } from './mails.ts';
 import { provePassword } from './passwords.ts';
 import { type SecondFactors, wrongCode } from './second-factor.ts';
+import { addressNew } from './sessions.ts';
 
 const chatsAtOnce = 200;
 
@@ -25,6 +27,8 @@ interface OwnDataDeps {
   readonly secondFactors: SecondFactors;
   readonly mailer: Mailer;
   readonly limiter: Limiter;
+  /** Delays who guesses passwords, by session. */
+  readonly passwordGuesses: Guesses;
   readonly sender: MailSender;
   readonly note: Note;
   readonly clock: () => number;
@@ -44,7 +48,8 @@ export class OwnData {
   /**
    * Erases the actor's account for good; a mail confirms it. Takes as long as it takes to go through the message log.
    * @throws AppError `unauthenticated` for a wrong password or code or an ended session; `forbidden` when a second
-   *   factor is on and no code was entered; `rate_limited`; `unavailable`
+   *   factor is on and no code was entered; `conflict` when the session is younger than a change of address that can still
+   *   be undone; `rate_limited`; `unavailable`
    */
   async erase(actor: Actor, request: ErasureRequest, address: string): Promise<void> {
     const { store, secondFactors, sender, note, clock } = this.deps;
@@ -52,8 +57,9 @@ export class OwnData {
     const { email } = await this.#prove(actor, password);
     if (!(await secondFactors.demand(actor.uid, code, address))) throw wrongCode();
     const at = clock();
-    const erased = await store.eraseAccount({ uid: actor.uid, at, messages }, actor.sessionId);
-    if (!erased) throw gone();
+    const refusal = await store.eraseAccount({ uid: actor.uid, at, messages }, actor.sessionId);
+    if (refusal === 'address_new') throw addressNew();
+    if (refusal !== null) throw gone();
     await note({ kind: 'account_deleted', uid: actor.uid, address, detail: `messages: ${messages}` });
     await this.#clear([actor.uid]);
     await notify(this.deps, accountDeletedMail(sender, email, messages, at));
@@ -132,10 +138,10 @@ export class OwnData {
     }
   }
 
-  async #prove(actor: Actor, password: string): Promise<Account> {
-    const account = await this.deps.store.findAccount(actor.uid);
+  async #prove({ uid, sessionId }: Actor, password: string): Promise<Account> {
+    const account = await this.deps.store.findAccount(uid);
     if (!account) throw gone();
-    await provePassword(this.deps.limiter, account, password);
+    await provePassword(this.deps.passwordGuesses, { account, sessionId }, password);
     return account;
   }
 }

@@ -1,6 +1,6 @@
 // Which passwords are refused, those an attacker tries first; and how the holder of a session proves to know his own.
 import { AppError } from '../errors.ts';
-import type { Limiter } from '../infra/limiter.ts';
+import type { Guesses } from '../infra/guesses.ts';
 import type { Account } from '../store/store.ts';
 import { verifyPassword } from './secrets.ts';
 
@@ -12,16 +12,21 @@ export interface PasswordOwner {
 }
 
 /**
- * Asks for the password once more: a stolen session must not be enough for what would outlast it.
+ * Asks for the password once more: a stolen session must not be enough for what would outlast it. Guesses are delayed by
+ * session, so that who guesses with a stolen one does not lock the owner out of his others.
  * @throws AppError `unauthenticated` when it is wrong; `rate_limited`
  */
-export async function provePassword(limiter: Limiter, account: Account, password: string): Promise<void> {
-  const key = String(account.uid);
-  await limiter.consume('passwordByAccount', key);
+export async function provePassword(
+  guesses: Guesses,
+  { account, sessionId }: { account: Account; sessionId: number },
+  password: string,
+): Promise<void> {
+  const key = String(sessionId);
+  await guesses.begin(key);
   if (!(await verifyPassword(account.passwordHash, password))) {
     throw new AppError('unauthenticated', 'PASSWORD is wrong.');
   }
-  await limiter.reset('passwordByAccount', key);
+  await guesses.succeed(key);
 }
 
 /**

@@ -9,7 +9,7 @@ import { codeOwner } from './codes.ts';
 import { emailChangedMail, notify, passwordChangedMail } from './mails.ts';
 import { findPasswordFlaw, type PasswordOwner, provePassword } from './passwords.ts';
 import { assertAllowedAddress } from './registration.ts';
-import { hashCode, hashPassword, hashSecret, newUndoCode } from './secrets.ts';
+import { hashCode, hashPassword, hashSecret, newPassword, newUndoCode } from './secrets.ts';
 import { type AccountDeps, emailTaken } from './service.ts';
 
 const undoLifetimeMs = 7 * 24 * 60 * 60 * 1000;
@@ -58,7 +58,8 @@ export class ProfileService {
     const { OTP: code = '', PASSWORD: password = '', NEW_PASSWORD: newPassword = '' } = sent;
     if (isEmpty(sent)) throw new AppError('conflict', 'Nothing to change was sent.');
     const changed = changedFields(sent, account);
-    if (password) await provePassword(this.deps.limiter, account, password);
+    const { sessionId } = actor;
+    if (password) await provePassword(this.deps.passwordGuesses, { account, sessionId }, password);
     if (newPassword) await checkNewPassword(password, newPassword, [account, withChanges(account, changed)]);
 
     const now = this.deps.clock();
@@ -73,7 +74,7 @@ export class ProfileService {
         ...(newPassword ? { passwordHash: await hashPassword(newPassword) } : {}),
       },
       ...(email ? { email } : {}),
-      sessionId: actor.sessionId,
+      sessionId,
       endsOtherSessions: newPassword !== '',
       now,
     });
@@ -95,14 +96,16 @@ export class ProfileService {
   }
 
   /**
-   * Gives an account back the address it had, and ends all its sessions.
+   * Gives an account back the address it had, and ends all its sessions. Its password is gone: whoever had taken it may
+   * know or have set that, so that a mail to the address has to set another.
    * @throws AppError `unauthenticated` for a wrong, used or expired code
    */
   async undoEmailChange(email: string, code: string, address: string): Promise<void> {
     const tried = { codeHash: hashSecret(code.toUpperCase()), now: this.deps.clock() };
-    const uid = await this.deps.store.undoEmailChange(email, tried);
+    const uid = await this.deps.store.undoEmailChange(email, tried, await hashPassword(newPassword()));
     if (uid === null) throw new AppError('unauthenticated', 'The code is wrong or no longer good.');
-    await this.deps.note({ kind: 'email_change_undone', uid, address, detail: 'all sessions ended' });
+    const detail = 'all sessions ended, password voided';
+    await this.deps.note({ kind: 'email_change_undone', uid, address, detail });
   }
 
   async #emailChange(account: Account, address: string, code: string, now: number) {
@@ -115,7 +118,9 @@ export class ProfileService {
       createdAt: now,
       expiresAt: now + undoLifetimeMs,
     };
-    const codeHash = code === '' ? null : await hashCode(code, codeOwner(account.uid, 'email_change'));
+    const whose = codeOwner(account.uid, 'email_change');
+    if (code !== '') await this.deps.codeGuesses.begin(whose);
+    const codeHash = code === '' ? null : await hashCode(code, whose);
     return { change: { address, proof: { codeHash, now }, undo }, undoCode };
   }
 }

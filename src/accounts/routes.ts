@@ -96,7 +96,8 @@ function mountProfiles(app: Hono<Env>, authenticate: Authenticate, services: Ser
   mount(app, endpoints.undoEmailChange, authenticate, async ({ fields, address }) => {
     await profiles.undoEmailChange(fields.EMAIL, fields.OTP, address);
     return {
-      message: 'The address is yours again and everybody was logged out. Log in and change your password.',
+      message:
+        'The address is yours again, everybody was logged out, and the password is void. Set a new one by /forgot_password.',
     };
   });
 

@@ -3,7 +3,8 @@ import { generateSecret, generateURI, verifySync } from 'otplib';
 import type { Actor } from '../actor.ts';
 import { AppError } from '../errors.ts';
 import type { Guesses } from '../infra/guesses.ts';
-import type { Limiter } from '../infra/limiter.ts';
+import type { Mailer } from '../infra/mailer.ts';
+import type { Log } from '../log.ts';
 import type {
   Account,
   AccountStore,
@@ -12,22 +13,32 @@ import type {
   SecondFactor,
   SecondFactorStore,
 } from '../store/store.ts';
-import type { MailSender } from './mails.ts';
+import { type MailSender, notify, secondFactorMail } from './mails.ts';
 import { provePassword } from './passwords.ts';
 import { hashSecret, newRecoveryCode } from './secrets.ts';
+import { addressNew } from './sessions.ts';
 
 const stepSeconds = 30;
 const recoveryCodeCount = 10;
 
+const auditKinds = {
+  on: 'second_factor_on',
+  off: 'second_factor_off',
+  renewed: 'recovery_codes_renewed',
+} as const;
+
 interface SecondFactorDeps {
   readonly store: SecondFactorStore & Pick<AccountStore, 'findAccount'>;
-  readonly limiter: Limiter;
+  /** Delays who guesses passwords, by session. */
+  readonly passwordGuesses: Guesses;
   /** Delays who guesses, by account: each try is at three codes of a million. Sessions go on meanwhile. */
   readonly guesses: Guesses;
   /** Its name is what authenticators show beside the code. */
   readonly sender: MailSender;
+  readonly mailer: Mailer;
   readonly note: Note;
   readonly clock: () => number;
+  readonly log: Log;
 }
 
 /** What somebody enters to prove a factor, and from which address. */
@@ -63,7 +74,8 @@ export class SecondFactors {
   /**
    * Makes a secret that is in force once confirmed; the one before it, never confirmed, is forgotten.
    * @returns the secret in Base32 and the URI that authenticators scan
-   * @throws AppError `conflict` when a factor is in force; `unauthenticated` for a wrong password; `rate_limited`
+   * @throws AppError `conflict` when a factor is in force, or the session is younger than a change of address that can
+   *   still be undone; `unauthenticated` for a wrong password; `rate_limited`
    * @see https://github.com/google/google-authenticator/wiki/Key-Uri-Format
    */
   async enroll(actor: Actor, password: string): Promise<{ secret: string; uri: string }> {
@@ -71,7 +83,8 @@ export class SecondFactors {
     if (await this.isOn(actor.uid)) throw taken;
     const { email } = await this.#provePassword(actor, password);
     const secret = generateSecret();
-    const outcome = await this.deps.store.enrollSecondFactor(actor, secret);
+    const outcome = await this.deps.store.enrollSecondFactor(actor, secret, this.deps.clock());
+    if (outcome === 'address_new') throw addressNew();
     if (outcome === 'session_ended') throw new AppError('unauthenticated', 'This session has ended.');
     if (outcome === 'on_already') throw taken;
     const issuer = this.deps.sender.serviceName.replaceAll(':', ' '); // a colon ends it in the URI's label
@@ -90,7 +103,7 @@ export class SecondFactors {
     const confirmed = { codeHashes, now: this.deps.clock() };
     const use = (proof: FactorProof) => this.deps.store.confirmSecondFactor(actor, proof, confirmed);
     if (!(await this.#redeem(actor.uid, factor, entered, use))) throw wrongCode();
-    await this.deps.note({ kind: 'second_factor_on', uid: actor.uid, address: entered.address });
+    await this.#tell('on', actor, entered.address);
     return codes;
   }
 
@@ -103,7 +116,7 @@ export class SecondFactors {
     await this.#provePassword(actor, password);
     const use = (proof: FactorProof) => this.deps.store.removeSecondFactor(actor, proof);
     if (!(await this.#redeem(actor.uid, factor, entered, use))) throw wrongCode();
-    await this.deps.note({ kind: 'second_factor_off', uid: actor.uid, address: entered.address });
+    await this.#tell('off', actor, entered.address);
   }
 
   /**
@@ -117,7 +130,16 @@ export class SecondFactors {
     const { codes, codeHashes } = newRecoveryCodes();
     const use = (proof: FactorProof) => this.deps.store.replaceRecoveryCodes(actor, proof, codeHashes);
     if (!(await this.#redeem(actor.uid, factor, entered, use))) throw wrongCode();
+    await this.#tell('renewed', actor, entered.address);
     return codes;
+  }
+
+  /** Notes a change and mails it: who knows the password may have made it without the owner. */
+  async #tell(change: keyof typeof auditKinds, { uid }: Actor, address: string): Promise<void> {
+    const { store, note, sender, clock } = this.deps;
+    await note({ kind: auditKinds[change], uid, address });
+    const account = await store.findAccount(uid);
+    if (account) await notify(this.deps, secondFactorMail(sender, account.email, change, clock()));
   }
 
   async #getFactor(actor: Actor): Promise<SecondFactor> {
@@ -126,10 +148,10 @@ export class SecondFactors {
     return factor;
   }
 
-  async #provePassword(actor: Actor, password: string): Promise<Account> {
-    const account = await this.deps.store.findAccount(actor.uid);
+  async #provePassword({ uid, sessionId }: Actor, password: string): Promise<Account> {
+    const account = await this.deps.store.findAccount(uid);
     if (!account) throw new AppError('unauthenticated', 'This account does not exist any more.');
-    await provePassword(this.deps.limiter, account, password);
+    await provePassword(this.deps.passwordGuesses, { account, sessionId }, password);
     return account;
   }
 

@@ -27,6 +27,10 @@ export interface AccountDeps {
   readonly limiter: Limiter;
   /** Delays those who guess passwords, by the hash of the address they try. */
   readonly loginGuesses: Guesses;
+  /** Delays those who guess passwords with a session of the account, by session. */
+  readonly passwordGuesses: Guesses;
+  /** Delays those who guess mailed codes that prove an address, by whose code and what for. */
+  readonly codeGuesses: Guesses;
   readonly sender: MailSender;
   readonly note: Note;
   readonly clock: () => number;
@@ -96,14 +100,17 @@ export class AccountService {
     }
   }
 
-  /** @throws AppError `unauthenticated` for a wrong, expired or used-up code, or none pending */
+  /** @throws AppError `unauthenticated` for a wrong, expired or used-up code, or none pending; `rate_limited` */
   async verify(actor: Actor, code: string, address: string): Promise<void> {
     const refused = new AppError(
       'unauthenticated',
       'The code is wrong or no longer good. Ask for a new one.',
     );
     if (actor.verified) throw refused;
-    const codeHash = await hashCode(code, codeOwner(actor.uid, 'verify'));
+    const whose = codeOwner(actor.uid, 'verify');
+    // Each new code has five tries: without a delay who asks for codes again and again would hit one at last.
+    await this.deps.codeGuesses.begin(whose);
+    const codeHash = await hashCode(code, whose);
     if (!(await this.deps.store.verifyAccount(actor.uid, { codeHash, now: this.deps.clock() })))
       throw refused;
     await this.deps.note({ kind: 'verified', uid: actor.uid, address });
@@ -115,18 +122,17 @@ export class AccountService {
    *   missing, and with UID and COOKIE for an account still to be verified, which gets a code; `rate_limited`
    */
   async login({ email, password, code, shown }: Login, from: Origin): Promise<Keys & { uid: number }> {
-    const { store, limiter, sessions, secondFactors, note } = this.deps;
+    const { store, sessions, secondFactors, note } = this.deps;
     const { address } = from;
     const wrong = new AppError('unauthenticated', 'The e-mail address or the password is wrong.');
     const account = await store.findAccountByEmail(email);
-    await this.#limitGuesses(email, account, shown);
+    const forget = await this.#limitGuesses(email, account, shown);
     if (!(await verifyPassword(account?.passwordHash ?? null, password)) || !account) {
       await note({ kind: 'login_failed', uid: account?.uid ?? null, address, detail: maskEmail(email) });
       throw wrong;
     }
     // What keeps an account from logging in is told from here on: only to who knows its password.
-    await this.deps.loginGuesses.succeed(guessKey(email));
-    await limiter.reset('passwordByAccount', String(account.uid));
+    await forget();
     if (account.banned) throw banned(); // before a recovery code is used up for nothing
     if (!(await secondFactors.demand(account.uid, code, address))) {
       const detail = 'right password, wrong second factor';
@@ -143,14 +149,24 @@ export class AccountService {
   }
 
   /**
-   * Others' guesses must not lock the owner out: who shows a live session of that very account is limited as he is
-   * when he changes its settings, not by the delay.
+   * Others' guesses must not lock the owner out: who shows a live session of that very account is delayed by what was
+   * guessed with that session, as when he changes its settings, not by what was guessed at the address.
+   * @returns what forgets the guesses once one was right
+   * @throws AppError `rate_limited`
    */
-  async #limitGuesses(email: string, account: Account | null, shown: Login['shown']): Promise<void> {
-    const { sessions, limiter, loginGuesses } = this.deps;
+  async #limitGuesses(
+    email: string,
+    account: Account | null,
+    shown: Login['shown'],
+  ): Promise<() => Promise<void>> {
+    const { sessions, loginGuesses, passwordGuesses } = this.deps;
     const asker = shown && (await sessions.authenticate(shown));
-    if (asker && asker.uid === account?.uid) await limiter.consume('passwordByAccount', String(asker.uid));
-    else await loginGuesses.begin(guessKey(email));
+    const session = asker && asker.uid === account?.uid ? String(asker.sessionId) : null;
+    await (session ? passwordGuesses.begin(session) : loginGuesses.begin(guessKey(email)));
+    return async () => {
+      await loginGuesses.succeed(guessKey(email));
+      if (session) await passwordGuesses.succeed(session);
+    };
   }
 
   /**

@@ -144,6 +144,14 @@ export function banned(): AppError {
   return new AppError('forbidden', 'This account is banned.');
 }
 
+/** Whoever took an account and its address must not do with it what the undo code does not take back. */
+export function addressNew(): AppError {
+  return new AppError(
+    'conflict',
+    'The address was changed before this login, and can be taken back for 7 days: wait that long, or use an older login.',
+  );
+}
+
 /** What a client calls itself, as its owner may be shown it: one line of bounded length. */
 function deviceOf(userAgent: string): string {
   const shown = userAgent.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '').trim();

@@ -79,15 +79,18 @@ export class ChatService {
   }
 
   /**
-   * @throws AppError `forbidden` not owner or admin; `not_found` no such group or person, or a block is between them;
-   *   `conflict` a member already, or in as many groups as one may; `rate_limited`
+   * @throws AppError `forbidden` not owner or admin; `not_found` none of the actor's groups, or no such person, or a block
+   *   is between them; `conflict` a member already, or in as many groups as one may; `rate_limited`
    */
   async addMember(actor: Actor, groupId: string, memberUid: number): Promise<void> {
     await this.#spend(actor, 1);
     assertDone(await this.deps.store.addMember(actor.uid, groupId, memberUid, this.deps.clock()));
   }
 
-  /** @throws AppError `forbidden` not owner or admin; `not_found` no such group or person; `conflict` not a member */
+  /**
+   * @throws AppError `forbidden` not owner or admin; `not_found` none of the actor's groups, or no such person;
+   *   `conflict` not a member
+   */
   async removeMember(actor: Actor, groupId: string, memberUid: number): Promise<void> {
     assertDone(await this.deps.store.removeMember(actor.uid, groupId, memberUid));
   }

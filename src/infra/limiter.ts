@@ -20,7 +20,6 @@ const rules = {
   forgotByEmail: { points: 4, duration: 240 },
   forgotByEmailDaily: { points: 20, duration: 86_400 },
   resetByAddress: { points: 30, duration: 3600 },
-  passwordByAccount: { points: 10, duration: 300 },
   /** A point for each person that is put into a group. */
   addedPeopleByAccount: { points: 1000, duration: 600 },
   exportByAccount: { points: 3, duration: 86_400 },

@@ -17,7 +17,7 @@ export const ownDataEndpoints = {
       TOTP: field.optionalCode,
     }),
     response: z.object({ message }),
-    statuses: [200, 400, 401, 403],
+    statuses: [200, 400, 401, 403, 409],
     refusals: plainRefusals,
   },
   exportData: {

@@ -113,7 +113,7 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
         )
         .then(({ outcome }) => outcome),
 
-    undoEmailChange: (email, tried) =>
+    undoEmailChange: (email, tried, passwordHash) =>
       driver
         .write(
           async (tx) => {
@@ -135,7 +135,11 @@ export function createAccountStore(driver: Driver, emit: Emit, defaultGroupId: s
               .update(codes)
               .set({ usedAt: tried.now })
               .where(and(eq(codes.uid, undo.uid), isNull(codes.usedAt), gte(codes.id, undo.id)));
-            await tx.update(accounts).set({ email: key, emailKey: key }).where(eq(accounts.uid, undo.uid));
+            // The password may be one that was set by a mail to the address that goes.
+            await tx
+              .update(accounts)
+              .set({ email: key, emailKey: key, passwordHash })
+              .where(eq(accounts.uid, undo.uid));
             return { uid: undo.uid, ended: await deleteSessions(tx, eq(sessions.uid, undo.uid)) };
           },
           (undone) => tellEnded(emit, undone?.ended ?? []),

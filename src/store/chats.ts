@@ -101,8 +101,9 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
         .write(
           async (tx): Promise<{ outcome: MemberOutcome; chat?: ChatHead }> => {
             const group = await findGroup(tx, groupId);
-            if (!group) return { outcome: 'no_group' };
-            if (!mayManage(await roleOf(tx, group.id, actorUid))) return { outcome: 'not_allowed' };
+            const actorRole = group && (await roleOf(tx, group.id, actorUid));
+            if (!group || !actorRole) return { outcome: 'no_group' };
+            if (!mayManage(actorRole)) return { outcome: 'not_allowed' };
             if ((await countAddable(tx, actorUid, [memberUid])) === 0) return { outcome: 'no_person' };
             if (await roleOf(tx, group.id, memberUid)) return { outcome: 'already' };
             if (groupId !== defaultGroupId && (await isAnyFull(tx, [memberUid], defaultGroupId)))
@@ -123,8 +124,8 @@ export function createChatStore(driver: Driver, emit: Emit, defaultGroupId: stri
       driver.write(
         async (tx): Promise<MemberOutcome> => {
           const group = await findGroup(tx, groupId);
-          if (!group) return 'no_group';
-          const actorRole = await roleOf(tx, group.id, actorUid);
+          const actorRole = group && (await roleOf(tx, group.id, actorUid));
+          if (!group || !actorRole) return 'no_group';
           if (!mayManage(actorRole) || groupId === defaultGroupId || actorUid === memberUid)
             return 'not_allowed';
           const role = await roleOf(tx, group.id, memberUid);

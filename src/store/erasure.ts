@@ -6,9 +6,9 @@ import { handOver, otherUid } from './chats.ts';
 import type { Ledger } from './ledger.ts';
 import type { Erasure, OwnDataStore } from './own-data-store.ts';
 import { accounts, chats, erasures, members, sessions } from './schema.ts';
-import { isLive } from './sessions.ts';
+import { findSessionRefusal } from './sessions.ts';
 import type { Driver, Queries } from './sqlite.ts';
-import type { Emit, StoreEvent } from './store.ts';
+import type { Emit, SessionRefusal, StoreEvent } from './store.ts';
 
 export interface Eraser extends Pick<OwnDataStore, 'eraseAccount'> {
   /** Erases the accounts of the ledger that exist again, as those of a restored backup do; returns their numbers. */
@@ -22,30 +22,30 @@ interface Place {
 }
 
 export function createEraser(driver: Driver, { emit, defaultGroupId, ledger }: Place): Eraser {
-  const erase = (erasure: Erasure, mayGoOn: (tx: Queries) => Promise<boolean>): Promise<boolean> =>
-    driver
-      .write(
-        async (tx) => {
-          if (!(await mayGoOn(tx))) return null;
-          return eraseRows(tx, erasure, defaultGroupId);
-        },
-        (events) => events?.forEach(emit),
-      )
-      .then((events) => events !== null);
+  const erase = async (erasure: Erasure, findRefusal: (tx: Queries) => Promise<SessionRefusal | null>) => {
+    const { refusal } = await driver.write(
+      async (tx) => {
+        const refusal = await findRefusal(tx);
+        return { refusal, events: refusal ? [] : await eraseRows(tx, erasure, defaultGroupId) };
+      },
+      ({ events }) => events.forEach(emit),
+    );
+    return refusal;
+  };
 
   return {
     eraseAccount: (erasure, sessionId) =>
       erase(erasure, async (tx) => {
-        if (!(await isLive(tx, erasure.uid, sessionId))) return false;
-        ledger.append(erasure);
-        return true;
+        const refusal = await findSessionRefusal(tx, { uid: erasure.uid, sessionId }, erasure.at);
+        if (refusal === null) ledger.append(erasure);
+        return refusal;
       }),
 
     async eraseAgain() {
       const back: number[] = [];
       for (const erasure of ledger.list()) {
         if (!(await exists(driver.reader, erasure.uid))) continue;
-        await erase(erasure, async () => true);
+        await erase(erasure, async () => null);
         back.push(erasure.uid);
       }
       return back;

@@ -1,6 +1,6 @@
 // What the features ask of the store about a person's own data: all of it, page by page, and that it is erased.
 import type { ChatView, Role } from '../protocol/entities.ts';
-import type { Account } from './store.ts';
+import type { Account, SessionRefusal } from './store.ts';
 
 /** What becomes of the messages of an erased account: they stay without its name, or lose their text. */
 export type MessagesFate = 'keep' | 'remove';
@@ -58,10 +58,10 @@ export interface OwnDataStore {
    * Deletes an account and all that hangs on it, in one transaction: groups it owned are handed over, chats it leaves
    * empty are abandoned. What the message log has of it is left to `clearNext` and `removeNextAbandoned`. The erasure is first noted outside the database, so that no restored backup brings it back.
    * `sessionId`: the session that asks for it, which must not have ended.
-   * @returns false, with nothing changed, when there is no such account or session
+   * @returns why nothing was changed, null when it is done
    * @throws AppError `unavailable` when it cannot be noted
    */
-  eraseAccount(erasure: Erasure, sessionId: number): Promise<boolean>;
+  eraseAccount(erasure: Erasure, sessionId: number): Promise<SessionRefusal | null>;
   /** Erased accounts of which the message log may still have something; empty but while `clearNext` has work to do. */
   listUncleared(): Promise<number[]>;
   /**

@@ -1,7 +1,7 @@
 // Second factors in SQLite: enrolled, confirmed, and every code of theirs used up once.
 import { and, eq, isNotNull, isNull, lt } from 'drizzle-orm';
 import { recoveryCodes, secondFactors } from './schema.ts';
-import { isLive } from './sessions.ts';
+import { findSessionRefusal, isLive } from './sessions.ts';
 import type { Driver, Queries } from './sqlite.ts';
 import type { FactorProof, SecondFactorStore } from './store.ts';
 
@@ -15,9 +15,11 @@ export function createSecondFactorStore(driver: Driver): SecondFactorStore {
       return row ? { secret: row.secret, confirmed: row.confirmedAt !== null } : null;
     },
 
-    enrollSecondFactor: ({ uid, sessionId }, secret) =>
+    enrollSecondFactor: (actor, secret, now) =>
       write(async (tx) => {
-        if (!(await isLive(tx, uid, sessionId))) return 'session_ended';
+        const { uid } = actor;
+        const refusal = await findSessionRefusal(tx, actor, now);
+        if (refusal !== null) return refusal;
         const kept = await tx
           .insert(secondFactors)
           .values({ uid, secret })

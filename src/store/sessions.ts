@@ -1,8 +1,10 @@
 // Sessions in SQLite: one per login, found by the hash of its cookie or token.
-import { and, type Column, desc, eq, inArray, ne, type SQL, sql } from 'drizzle-orm';
-import { accounts, sessions } from './schema.ts';
+import { and, type Column, desc, eq, inArray, lte, ne, type SQL, sql } from 'drizzle-orm';
+import type { Actor } from '../actor.ts';
+import { liveCodes } from './codes.ts';
+import { accounts, codes, sessions } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
-import type { AccountStore, Emit, Session } from './store.ts';
+import type { AccountStore, Emit, Session, SessionRefusal } from './store.ts';
 
 type Sessions = Pick<
   AccountStore,
@@ -113,6 +115,30 @@ async function findRefusal(
 export async function isLive(tx: Queries, uid: number, sessionId: number): Promise<boolean> {
   const own = and(eq(sessions.uid, uid), eq(sessions.id, sessionId));
   return (await tx.select({ id: sessions.id }).from(sessions).where(own).get()) !== undefined;
+}
+
+/** Why this session may not do now what an undone change of address would not take back; null when it may. */
+export async function findSessionRefusal(
+  tx: Queries,
+  { uid, sessionId }: Pick<Actor, 'uid' | 'sessionId'>,
+  now: number,
+): Promise<SessionRefusal | null> {
+  if (!(await isLive(tx, uid, sessionId))) return 'session_ended';
+  const undoable = await tx
+    .select({ id: codes.id })
+    .from(codes)
+    .innerJoin(sessions, eq(sessions.uid, codes.uid))
+    .where(
+      and(
+        liveCodes('email_undo', now),
+        eq(codes.uid, uid),
+        eq(sessions.id, sessionId),
+        lte(codes.createdAt, sessions.createdAt),
+      ),
+    )
+    .limit(1)
+    .get();
+  return undoable ? 'address_new' : null;
 }
 
 export interface Ended {

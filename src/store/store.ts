@@ -149,8 +149,15 @@ export interface AccountStore {
   verifyAccount(uid: number, tried: TriedCode): Promise<boolean>;
   /** Changes all or nothing. A wrong code is counted although nothing else changes. */
   changeSettings(uid: number, change: SettingsChange): Promise<SettingsOutcome>;
-  /** Gives an address back and ends all sessions; whose it is, null for a wrong, used or expired code. */
-  undoEmailChange(email: string, tried: { codeHash: string; now: number }): Promise<number | null>;
+  /**
+   * Gives an address back, puts this password in the place of the account's and ends all sessions; whose it is, null for
+   * a wrong, used or expired code.
+   */
+  undoEmailChange(
+    email: string,
+    tried: { codeHash: string; now: number },
+    passwordHash: string,
+  ): Promise<number | null>;
   /**
    * Sets a password by a code of purpose `reset`, verifies the account and ends all its sessions. With `passwordHash`
    * null the code is only tried: a right one stays good. A refusal is the same work, with a commit to disk, whether or
@@ -207,12 +214,22 @@ export type FactorProof =
   /** Perhaps one of the recovery codes. */
   | { readonly kind: 'recovery'; readonly codeHash: string };
 
+/**
+ * Why a session may not do what an undone change of address does not take back: it has ended, or it was opened after a
+ * change that can still be undone, and so perhaps by who took the account.
+ */
+export type SessionRefusal = 'session_ended' | 'address_new';
+
 /** What an account changes about its factor it changes as a session, and nothing once that has ended. */
 export interface SecondFactorStore {
   /** Null when none was enrolled. */
   findSecondFactor(uid: number): Promise<SecondFactor | null>;
   /** Keeps a secret that is to be confirmed, in place of one that never was. */
-  enrollSecondFactor(actor: Actor, secret: string): Promise<'enrolled' | 'on_already' | 'session_ended'>;
+  enrollSecondFactor(
+    actor: Actor,
+    secret: string,
+    now: number,
+  ): Promise<'enrolled' | 'on_already' | SessionRefusal>;
   /** Puts the enrolled secret in force with these recovery codes. False when it is not the one to be confirmed. */
   confirmSecondFactor(
     actor: Actor,
@@ -242,6 +259,7 @@ export type AuditKind =
   | 'second_factor_on'
   | 'second_factor_off'
   | 'recovery_code_used'
+  | 'recovery_codes_renewed'
   | 'role_changed'
   | 'retention_changed'
   | 'message_removed'

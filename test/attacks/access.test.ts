@@ -54,6 +54,25 @@ test("an own cookie is sent with somebody else's number", async () => {
   expect(JSON.stringify(settings.body)).not.toContain(alice.email);
 });
 
+test('an outsider finds out which groups there are', async () => {
+  const tried = async (path: string, GROUP_ID: string) => {
+    const more = { MEMBER_UID: bob.uid, ROLE: 'admin', MESSAGE_ID: 1, RETENTION_DAYS: 1 };
+    const asked = { ...credentials(carol), GROUP_ID, ...more };
+    const { status, body } = await server.post(path, asked);
+    return { path, status, body };
+  };
+  for (const path of [
+    'add_member',
+    'remove_member',
+    'set_role',
+    'get_members',
+    'leave_group',
+    'set_retention',
+    'remove_message',
+  ])
+    expect(await tried(`/${path}`, team)).toEqual(await tried(`/${path}`, '9999999999999'));
+});
+
 test('a member makes himself owner of a group', async () => {
   const asked = { ...credentials(bob), GROUP_ID: team, MEMBER_UID: bob.uid, ROLE: 'owner' };
   expect((await server.post('/set_role', asked)).status).not.toBe(200);

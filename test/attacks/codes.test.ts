@@ -17,6 +17,22 @@ test('codes are tried until one fits: five wrong ones void the right one', () =>
     expect(right.status).toBe(401);
   }));
 
+test('new codes are asked for again and again, until one of the five tries at each fits', () =>
+  withServer(
+    async (server) => {
+      const mallory = await signUp(server, 'Mallory');
+      for (let round = 0; round < 2; round += 1) {
+        for (const ENTERD_OTP of wrongCodes(server.codeFor(mallory.email)))
+          await server.post('/account_verification', { ...credentials(mallory), ENTERD_OTP });
+        expect((await server.post('/resend_otp', credentials(mallory))).status).toBe(200);
+      }
+      const [ENTERD_OTP] = wrongCodes(server.codeFor(mallory.email));
+      const next = await server.post('/account_verification', { ...credentials(mallory), ENTERD_OTP });
+      expect(next.status).toBe(429);
+    },
+    { env: { RATE_LIMITS: 'on' } },
+  ));
+
 test('a code is entered that lay in the mailbox for an hour', () =>
   withServer(async (server) => {
     const mallory = await signUp(server, 'Mallory');

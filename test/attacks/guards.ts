@@ -10,18 +10,21 @@ export type Edit = readonly [file: string, guard: string, without: string];
 export const guards: Readonly<Record<string, Readonly<Record<string, readonly Edit[] | string>>>> = {
   passwords: {
     'many addresses guess one password: the right one is no use after five wrong ones': [
-      ['accounts/service.ts', 'else await loginGuesses.begin(guessKey(email));', ''],
+      ['accounts/service.ts', ': loginGuesses.begin(guessKey(email)));', ': null);'],
     ],
     'one address tries one password with very many accounts': [
       ['infra/limiter.ts', 'loginByAddress: { points: 100,', 'loginByAddress: { points: 1e9,'],
     ],
     'a stolen session guesses the password of its account without end': [
-      ['infra/limiter.ts', 'passwordByAccount: { points: 10,', 'passwordByAccount: { points: 1e9,'],
+      ['accounts/service.ts', 'session ? passwordGuesses.begin(session)', 'session ? null'],
     ],
   },
   codes: {
     'codes are tried until one fits: five wrong ones void the right one': [
       ['store/codes.ts', 'const maxWrongTries = 5;', 'const maxWrongTries = 1e9;'],
+    ],
+    'new codes are asked for again and again, until one of the five tries at each fits': [
+      ['accounts/service.ts', 'await this.deps.codeGuesses.begin(whose);', ''],
     ],
     'a code is entered that lay in the mailbox for an hour': [
       ['store/codes.ts', 'gt(codes.expiresAt, now),', ''],
@@ -41,8 +44,8 @@ export const guards: Readonly<Record<string, Readonly<Record<string, readonly Ed
     'a login with an unknown address is answered as one with a wrong password': [
       [
         'accounts/service.ts',
-        'await this.#limitGuesses(email, account, shown);',
-        "if (!account) throw new AppError('not_found', 'There is no such account.');",
+        'const forget = await this.#limitGuesses(email, account, shown);',
+        "const forget = async () => {};\n    if (!account) throw new AppError('not_found', 'There is no such account.');",
       ],
     ],
     'a login with an unknown address is answered sooner than one with a wrong password': [
@@ -99,6 +102,13 @@ export const guards: Readonly<Record<string, Readonly<Record<string, readonly Ed
         'return { uid: uid ?? session.uid, sessionId',
       ],
     ],
+    'an outsider finds out which groups there are': [
+      [
+        'store/chats.ts',
+        "if (!group || !actorRole) return { outcome: 'no_group' };\n            if (!mayManage(actorRole)) return",
+        "if (!group) return { outcome: 'no_group' };\n            if (!actorRole || !mayManage(actorRole)) return",
+      ],
+    ],
     'a member makes himself owner of a group': [
       [
         'store/roles.ts',
@@ -127,6 +137,19 @@ export const guards: Readonly<Record<string, Readonly<Record<string, readonly Ed
         'accounts/passwords.ts',
         'if (!(await verifyPassword(account.passwordHash, password))) {',
         'if (key === password) {',
+      ],
+    ],
+    'a thief with a cookie makes the account his by another address, and deletes it': [
+      ['store/sessions.ts', "return undoable ? 'address_new' : null;", 'return null;'],
+    ],
+    'a thief with a cookie makes the account his by another address, and locks it with a second factor': [
+      ['store/sessions.ts', "return undoable ? 'address_new' : null;", 'return null;'],
+    ],
+    'the password that a thief has set opens the account after its owner has taken the address back': [
+      [
+        'store/accounts.ts',
+        '.set({ email: key, emailKey: key, passwordHash })',
+        '.set({ email: key, emailKey: key })',
       ],
     ],
     'an account is made of fields that nobody is asked for':

@@ -148,12 +148,16 @@ describe('adding and removing people', () => {
     expect(await isMember(alice)).toBe(true);
   });
 
-  test('a mere member and an outsider may do neither', async () => {
-    for (const asker of [bob, carol]) {
-      expect(await change(asker, 'addMember', dave.uid)).toBe(403);
-      expect(await change(asker, 'removeMember', alice.uid)).toBe(403);
-      expect(await change(asker, 'removeMember', bob.uid)).toBe(403);
-      expect(await change(asker, 'addMember', carol.uid)).toBe(403);
+  test('a mere member may do neither; an outsider is told what he is told of a group that does not exist', async () => {
+    for (const [asker, of, status] of [
+      [bob, group, 403],
+      [carol, group, 404],
+      [carol, '9999999999999', 404],
+    ] as const) {
+      expect(await change(asker, 'addMember', dave.uid, of)).toBe(status);
+      expect(await change(asker, 'removeMember', alice.uid, of)).toBe(status);
+      expect(await change(asker, 'removeMember', bob.uid, of)).toBe(status);
+      expect(await change(asker, 'addMember', carol.uid, of)).toBe(status);
     }
     // The twin: for the owner the same requests are fine.
     expect(await change(alice, 'addMember', dave.uid)).toBe(200);

@@ -78,6 +78,51 @@ describe('the delay', () => {
   });
 });
 
+describe('codes that prove an address', () => {
+  const tried = (person: Person, code: string) =>
+    call(server, 'verifyAccount', { ...credentials(person), ENTERD_OTP: code }, newAddress());
+
+  test('a new code after every five wrong ones does not let somebody guess on without end', async () => {
+    const dave = await signUp(server, 'Guesser');
+    const answers: number[] = [];
+    for (let tries = 0; tries < 12; tries += 1) {
+      answers.push((await tried(dave, wrongFor(dave.email))).status);
+      if (tries % 5 === 4) await call(server, 'resendCode', { ...credentials(dave) }, newAddress());
+    }
+    expect(answers).toEqual([...Array(10).fill(401), 429, 429]);
+    expect((await tried(dave, server.codeFor(dave.email))).status).toBe(429);
+  });
+
+  test('who mistyped all tries of one code enters the next at once', async () => {
+    const dave = await signUp(server, 'Clumsy');
+    for (let tries = 0; tries < 5; tries += 1)
+      expect((await tried(dave, wrongFor(dave.email))).status).toBe(401);
+    await call(server, 'resendCode', { ...credentials(dave) }, newAddress());
+    expect((await tried(dave, server.codeFor(dave.email))).status).toBe(200);
+  });
+
+  test("an account can not guess its way to somebody else's address", async () => {
+    const mallory = await somebody();
+    const target = 'owner@elsewhere.test';
+    const ask = { ...credentials(mallory), MODE: 'EMAIL_CHANGE', EMAIL: target };
+    const answers: number[] = [];
+    for (let tries = 0; tries < 12; tries += 1) {
+      if (tries % 5 === 0) expect((await call(server, 'resendCode', ask, newAddress())).status).toBe(200);
+      const guessed = { ...credentials(mallory), EMAIL: target, OTP: wrongFor(target) };
+      answers.push((await call(server, 'changeSettings', guessed, newAddress())).status);
+    }
+    expect(answers).toEqual([...Array(10).fill(401), 429, 429]);
+    // Without a code it is no guess, and is told what is missing.
+    const empty = { ...credentials(mallory), EMAIL: target, OTP: '' };
+    expect((await call(server, 'changeSettings', empty, newAddress())).status).toBe(401);
+  });
+});
+
+/** Six digits that are not the code last mailed there. */
+function wrongFor(email: string): string {
+  return server.codeFor(email) === '111111' ? '222222' : '111111';
+}
+
 describe('the owner', () => {
   test('who shows a live session of the account is not delayed, and his success ends the delay', async () => {
     const alice = await somebody();
@@ -106,12 +151,17 @@ describe('the owner', () => {
     expect((await login(alice.email, password, credentials(alice))).status).toBe(200);
   });
 
-  test('a stolen session is no way to guess on without end: ten tries as with the settings', async () => {
+  test('a stolen session is no way to guess on without end: five tries, of logins and settings together, then the wait grows', async () => {
     const alice = await somebody();
-    for (let tries = 0; tries < 10; tries += 1)
+    const change = { ...credentials(alice), PASSWORD: 'wrong' };
+    for (let tries = 0; tries < 4; tries += 1)
       expect((await login(alice.email, 'wrong', credentials(alice))).status).toBe(401);
+    expect((await call(server, 'changeSettings', change, newAddress())).status).toBe(401);
     expect((await login(alice.email, 'wrong', credentials(alice))).status).toBe(429);
+    expect((await call(server, 'changeSettings', change, newAddress())).status).toBe(429);
+    // The twin: the owner has not that session alone, and his login does not end the thief's wait.
     expect((await login(alice.email, password)).status).toBe(200);
+    expect((await login(alice.email, 'wrong', credentials(alice))).status).toBe(429);
   });
 
   test('nothing else that his session does is held up: requests, settings, sockets', async () => {

@@ -403,6 +403,35 @@ describe('guessing', () => {
   });
 });
 
+describe('the mails', () => {
+  test('the owner is told when it is switched on, gets new recovery codes or is switched off, and of nothing refused', async () => {
+    const person = await guarded();
+    const told = () => server.mailsTo(person.email).map((mail) => mail.replaceAll(/=\r?\n/g, ''));
+    const before = told().length;
+    expect(told().at(-1)).toContain('A second factor was switched on');
+    const sent = () => ({
+      ...credentials(person),
+      PASSWORD: password,
+      CODE: freshCode(server, person.secret),
+    });
+    for (const name of ['newRecoveryCodes', 'disableTotp'] as const)
+      expect((await call(server, name, { ...sent(), CODE: 'WRONG' })).status).toBe(401);
+    expect(told()).toHaveLength(before);
+    const renewed = await call(server, 'newRecoveryCodes', sent());
+    expect(told()).toHaveLength(before + 1);
+    expect(told().at(-1)).toContain('New recovery codes were made');
+    expect((await call(server, 'disableTotp', sent())).status).toBe(200);
+    expect(told()).toHaveLength(before + 2);
+    expect(told().at(-1)).toContain('was switched off');
+    for (const secret of [...renewed.body.RECOVERY_CODES, ...person.recoveryCodes, person.secret])
+      for (const mail of told()) expect(mail).not.toContain(secret);
+    const kinds = (await server.store.listAudit({ uid: person.uid, before: null, limit: 2 })).map(
+      ({ kind }) => kind,
+    );
+    expect(kinds).toEqual(['second_factor_off', 'recovery_codes_renewed']);
+  });
+});
+
 describe('what was under way when its session ended', () => {
   type Change = 'enrollSecondFactor' | 'confirmSecondFactor' | 'replaceRecoveryCodes' | 'removeSecondFactor';
 

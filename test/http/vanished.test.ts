@@ -114,7 +114,7 @@ describe('an account that is deleted meanwhile', () => {
     [
       'adding somebody to its group',
       'addMember',
-      403,
+      404,
       (who, GROUP_ID) => call(server, 'addMember', { ...credentials(who), GROUP_ID, MEMBER_UID: bob.uid }),
     ],
     [
