@@ -77,6 +77,14 @@ describe('what a server is set up with', () => {
     expect(loadConfig(settings)).toMatchObject({ HOST: '127.0.0.1', BACKUP_SCHEDULE: 'off' });
   });
 
+  test('What the page links to in the README is there.', () => {
+    const headings = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/^#+ (.+)$/gm)];
+    const anchors = headings.map(([, heading = '']) => heading.toLowerCase().replaceAll(' ', '-'));
+    const links = [...read('README.md').matchAll(/README\.md#([\w-]+)/g)].map(([, anchor]) => anchor);
+    expect(links).toContain('configuration');
+    expect(anchors).toEqual(expect.arrayContaining(links));
+  });
+
   test('The image is built by the Bun that everything else uses, from files that exist and reach the build.', () => {
     const text = read('Dockerfile');
     expect(/^FROM oven\/bun:(\S+) AS build$/m.exec(text)?.[1]).toBe(engines.bun);
