@@ -36,7 +36,6 @@ export class Installation {
   private constructor(
     /** Of everything here; its name has a blank on purpose: nothing goes through a shell. */
     readonly folder: string,
-    readonly repo: string,
     readonly target: BackupTarget,
     readonly database: Database,
   ) {}
@@ -47,7 +46,7 @@ export class Installation {
     await mkdir(dataDir, { recursive: true });
     const repo = await createRemote(join(folder, 'remote.git'));
     const database = await openChat(dataDir);
-    const installation = new Installation(folder, repo, localTarget(dataDir, repo), database);
+    const installation = new Installation(folder, localTarget(dataDir, repo), database);
     installation.say(...texts);
     return installation;
   }
@@ -56,9 +55,13 @@ export class Installation {
     return this.target.dataDir;
   }
 
+  get repo(): string {
+    return this.target.access.address;
+  }
+
   /** The same with other settings. */
   with(changes: Partial<BackupTarget>): Installation {
-    return new Installation(this.folder, this.repo, { ...this.target, ...changes }, this.database);
+    return new Installation(this.folder, { ...this.target, ...changes }, this.database);
   }
 
   /** All in one transaction, as the server does. */
