@@ -9,6 +9,8 @@ interface Pair {
 export class Line {
   readonly #pairs = new Set<Pair>();
   #frozen = false;
+  #sentBytes = 0;
+  #alarm: { readonly bytes: number; readonly ring: () => void } | null = null;
 
   private constructor(
     private readonly relay: Server,
@@ -38,6 +40,17 @@ export class Line {
     for (const { server } of this.#pairs) server.pause();
   }
 
+  /** As a cable that is pulled out: nothing goes either way, and nobody is told. */
+  hold(): void {
+    this.freeze();
+    for (const { client } of this.#pairs) client.pause();
+  }
+
+  /** Once clients have sent so many bytes from now on, this is done, before they are passed on. */
+  whenSent(bytes: number, ring: () => void): void {
+    this.#alarm = { bytes: this.#sentBytes + bytes, ring };
+  }
+
   thaw(): void {
     this.#frozen = false;
     for (const { server } of this.#pairs) server.resume();
@@ -65,11 +78,22 @@ export class Line {
     }
   }
 
+  #count(bytes: number): void {
+    this.#sentBytes += bytes;
+    if (!this.#alarm || this.#sentBytes < this.#alarm.bytes) return;
+    const { ring } = this.#alarm;
+    this.#alarm = null;
+    ring();
+  }
+
   #connected(client: Socket): void {
     const server = connect(this.target, '127.0.0.1');
     const pair = { client, server };
     this.#pairs.add(pair);
-    client.on('data', (bytes) => server.write(bytes));
+    client.on('data', (bytes) => {
+      this.#count(bytes.length);
+      server.write(bytes);
+    });
     server.on('data', (bytes) => client.write(bytes));
     if (this.#frozen) server.pause();
     for (const [one, other] of [
