@@ -79,6 +79,7 @@ function print(text: string): number {
 }
 
 async function serve(_asked: Asked, config: Config): Promise<null> {
+  process.stderr.on('error', () => undefined); // a line that a full disk has no room for must not end the server
   const log = createLog({ level: config.LOG_LEVEL, format: config.LOG_FORMAT });
   if (!config.RATE_LIMITS) log.warn('RATE_LIMITS is off: anybody may try as fast as they like');
   const server = await startServer({ config, log, command: ownCommand() });

@@ -97,15 +97,16 @@ export class Sessions {
   }
 
   /**
-   * The token of a session, the same each time. Its hash is stored anew because it depends on the server secret, which
-   * is not in backups: after a restore beside a new secret the token is another one and must work.
+   * The token of a session, the same each time. Its hash is stored anew when it is not the one that was: it depends on
+   * the server secret, which is not in backups, and after a restore beside a new one the token is another and must work.
    */
   async refreshToken(actor: Actor, cookie: string): Promise<string> {
+    const { store, clock } = this.deps;
     const token = this.tokenOf(cookie);
-    await this.deps.store.touchSession(actor.sessionId, {
-      lastUsedAt: this.deps.clock(),
-      tokenHash: hashSecret(token),
-    });
+    const tokenHash = hashSecret(token);
+    const session = await store.findSession({ cookieHash: hashSecret(cookie) });
+    if (session?.tokenHash !== tokenHash)
+      await store.touchSession(actor.sessionId, { lastUsedAt: clock(), tokenHash });
     return token;
   }
 

@@ -8,8 +8,8 @@ const everyMs = 10 * 60 * 1000;
 const pauseMs = 20;
 /** As large as the log is between two checkpoints at most: more is left of a time when somebody read for long. */
 const logBytes = 16 * 1024 * 1024;
-/** Larger than any backup lets it become: whoever reads on has probably been forgotten. */
-const largeLogBytes = 256 * 1024 * 1024;
+/** So large only somebody lets it become who reads for very long, and has perhaps been forgotten. */
+const largeLogBytes = 64 * 1024 * 1024;
 const quietMs = 500;
 /** How often a quiet moment is looked for; where there is none, those who write reuse the log by themselves. */
 const quietTries = 60;

@@ -1,5 +1,5 @@
 // The server as a process of its own on a fixed port, to be killed or told to stop, and its data to be read beside it.
-import { readFileSync, rmSync } from 'node:fs';
+import { openSync, readFileSync, rmSync } from 'node:fs';
 import type { Subprocess } from 'bun';
 import type { Person } from './people.ts';
 import { entry, TestServer } from './server.ts';
@@ -19,6 +19,16 @@ export async function fixedPort(): Promise<number> {
       // taken: the next
     }
   }
+}
+
+interface StartOptions {
+  /** A file that is loaded into the process before the program. */
+  readonly preload?: string;
+  /** Where its log goes; to that of the tests unless said. */
+  readonly logFile?: string;
+  readonly logLevel?: string;
+  /** Largest size of any file it may write, in KiB. */
+  readonly fileKiB?: number;
 }
 
 /** `bun run src/index.ts` on a fixed port with a data folder of its own. */
@@ -45,15 +55,9 @@ export class ServerProcess {
     return { server, made };
   }
 
-  /** Starts it and waits until it answers. `preload`: a file that is loaded into the process before the program. */
-  async start({ preload }: { preload?: string } = {}): Promise<void> {
-    const { PATH = '', HOME = '' } = process.env;
-    const env = { PATH, HOME, PORT: String(this.port), HOST: '127.0.0.1', DATA_DIR: this.dataDir };
-    const before = preload ? [`--preload=${preload}`] : [];
-    this.#child = Bun.spawn([process.execPath, 'run', ...before, entry], {
-      env: { ...env, RATE_LIMITS: 'off', LOG_LEVEL: 'error' },
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
+  /** Starts it and waits until it answers. */
+  async start(options: StartOptions = {}): Promise<void> {
+    this.#child = this.spawn(options);
     for (const deadline = Date.now() + 10_000; Date.now() < deadline; ) {
       const alive = await fetch(`${this.url}/uptime`).then(
         ({ ok }) => ok,
@@ -63,6 +67,24 @@ export class ServerProcess {
       await Bun.sleep(10);
     }
     throw new Error('the server process does not answer');
+  }
+
+  /** Starts the program, which may fail to become a server, and waits for nothing. */
+  spawn({
+    preload,
+    logFile,
+    logLevel = 'error',
+    fileKiB,
+  }: StartOptions = {}): Subprocess<'ignore', 'ignore', 'inherit'> {
+    const { PATH = '', HOME = '' } = process.env;
+    const env = { PATH, HOME, PORT: String(this.port), HOST: '127.0.0.1', DATA_DIR: this.dataDir };
+    const before = preload ? [`--preload=${preload}`] : [];
+    // A write beyond the limit then fails, instead of ending the process.
+    const limited = fileKiB ? ['bash', '-c', `trap '' XFSZ; ulimit -f ${fileKiB}; exec "$@"`, 'bash'] : [];
+    return Bun.spawn([...limited, process.execPath, 'run', ...before, entry], {
+      env: { ...env, RATE_LIMITS: 'off', LOG_LEVEL: logLevel },
+      stdio: ['ignore', 'ignore', logFile === undefined ? 'inherit' : openSync(logFile, 'a', 0o600)],
+    });
   }
 
   /** Sends a signal and waits for the end. */
