@@ -13,6 +13,7 @@ export const networkLooks: Looks = {
 };
 
 async function checkAnswer({ config }: Examination): Promise<Check> {
+  if (config.PORT === 0) return ok('runs on this folder, on a port of its own choice');
   const url = ownUrl(config);
   if (await isOurs(url)) return ok(`runs on this folder and answers at ${url}`);
   return fail(`runs on this folder and does not answer at ${url}: check HOST and PORT, or restart it`);

@@ -51,8 +51,8 @@ function rows(figures: Figures): [name: string, ...cells: string[]][] {
     [
       'requests',
       perSecond(figures.requestsPerSecond),
-      `${number(logins.ok)} logins`,
-      `${number(logins.failed)} logins failed`,
+      `${number(logins.ok)} logged in`,
+      `${number(logins.failed)} could not`,
     ],
     [
       'memory',
