@@ -1,5 +1,5 @@
 // Drills: beside a running server the newest snapshot is restored to a folder of its own, looked at, and removed; failures are told.
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
+import { afterAll, beforeAll, expect, setDefaultTimeout, spyOn, test } from 'bun:test';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
@@ -8,12 +8,13 @@ import { runBackup } from '../../src/ops/backup/backup.ts';
 import { createDrillRunner } from '../../src/ops/backup/runner.ts';
 import { readBackupState } from '../../src/ops/backup/state.ts';
 import { acquireLock } from '../../src/store/lock.ts';
+import { asAdmin, auditLines } from '../support/admin.ts';
 import { localTarget } from '../support/backup.ts';
 import { runCommand } from '../support/command.ts';
 import { advanceRemote, createRemote, git } from '../support/git.ts';
 import { LogFile } from '../support/log-file.ts';
 import { join, type Person } from '../support/people.ts';
-import { entry, TestServer } from '../support/server.ts';
+import { entry, TestServer, withServer } from '../support/server.ts';
 import { TestSocket } from '../support/socket.ts';
 
 setDefaultTimeout(60_000);
@@ -94,7 +95,7 @@ test('A drill that cannot reach the repository says so, with exit status 1, and 
   expect(leftovers()).toEqual([]);
 });
 
-test('The schedule of the server logs a failed drill as an error and has it noted, and the first that goes well again.', async () => {
+test('A failed drill is noted, and so is the first that goes well again.', async () => {
   const told: string[] = [];
   const log = createLog({ level: 'info', format: 'json', write: () => undefined });
   const runner = createDrillRunner({
@@ -115,4 +116,39 @@ test('The schedule of the server logs a failed drill as an error and has it note
   expect(await runner.run()).toMatchObject({ commit, messages: 1 });
   expect(lastDrill()).toMatchObject({ ok: true, commit });
   expect(told).toEqual([expect.stringMatching(/^drill_failed: .*damaged/), `drill: commit ${commit}`]);
+});
+
+test('The server drills by DRILL_SCHEDULE; what fails is in its log as an error, in the audit log, and in health.', async () => {
+  const { parse } = Bun.cron;
+  const cron = Object.assign(spyOn(Bun, 'cron'), { parse });
+  const events: string[] = [];
+  const onLog = (line: string): void => {
+    const { level, event } = JSON.parse(line);
+    if (/drill/.test(event)) events.push(`${level}: ${event}`);
+  };
+  const schedule = '7 3 * * 2';
+  const planned = {
+    BACKUP_REPO: joinPath(root, 'gone.git'),
+    BACKUP_SCHEDULE: 'off',
+    DRILL_SCHEDULE: schedule,
+  };
+  try {
+    await withServer(
+      async (scheduled) => {
+        const calls = cron.mock.calls as unknown as [string, () => Promise<void>][];
+        const [, fire] = calls.find(([when]) => when === schedule) ?? [];
+        await fire?.();
+        expect(events).toEqual(['error: drill failed']);
+        const [line] = (await auditLines(scheduled)).filter((one) => one.startsWith('drill_failed'));
+        expect(line).toMatch(/^drill_failed null server The backup repository cannot be read/);
+        const { body } = await asAdmin(scheduled, 'readyz');
+        expect(JSON.stringify(body)).toMatch(
+          /the restore drill failed \d+ s ago: The backup repository cannot be read/,
+        );
+      },
+      { env: planned, onLog },
+    );
+  } finally {
+    cron.mockRestore();
+  }
 });

@@ -157,16 +157,25 @@ describe('a snapshot that is not what it was', () => {
   });
 });
 
-describe('keys', () => {
-  test('A sealed snapshot without a key, or with another, says so and names no key.', async () => {
-    repo = sealedRepo;
-    await expectRefusal(/is encrypted\. Set BACKUP_KEY/);
-    const other = 'b2'.repeat(32);
-    const { stderr } = await restore([], { BACKUP_KEY: other });
-    expect(stderr).toMatch(/encrypted with another BACKUP_KEY/);
-    expect(stderr).not.toInclude(other);
-    await expectRefusal(/encrypted with another BACKUP_KEY/, [], { BACKUP_KEY: other });
-  });
+test('A sealed snapshot without a key, or with another, says so and names no key.', async () => {
+  repo = sealedRepo;
+  await expectRefusal(/is encrypted\. Set BACKUP_KEY/);
+  const other = 'b2'.repeat(32);
+  const { stderr } = await restore([], { BACKUP_KEY: other });
+  expect(stderr).toMatch(/encrypted with another BACKUP_KEY/);
+  expect(stderr).not.toInclude(other);
+  await expectRefusal(/encrypted with another BACKUP_KEY/, [], { BACKUP_KEY: other });
+});
+
+test('With a key a newest snapshot in clear is taken for forged; an older one, of before there was a key, is told to be in clear.', async () => {
+  const words = /BACKUP_KEY is set, but the newest snapshot is not encrypted/;
+  await expectRefusal(words, [], { BACKUP_KEY: key });
+  const older = await git('--git-dir', repo, 'rev-parse', 'main');
+  await made({ DATA_DIR: dataDir, BACKUP_REPO: repo, BACKUP_KEY: key });
+  const { status, stdout } = await restore(['--at', older], { BACKUP_KEY: key });
+  expect(status).toBe(0);
+  expect(stdout).toInclude('is not encrypted: who can write to the repository could have made it');
+  expect((await restore([], { BACKUP_KEY: key })).stdout).not.toInclude('not encrypted');
 });
 
 describe('versions', () => {

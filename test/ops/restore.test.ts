@@ -12,7 +12,7 @@ import { createRemote } from '../support/git.ts';
 import { LogFile } from '../support/log-file.ts';
 import { call, credentials, join, type Person, password } from '../support/people.ts';
 import { TestServer } from '../support/server.ts';
-import { TestSocket } from '../support/socket.ts';
+import { defaultGroup, TestSocket } from '../support/socket.ts';
 
 setDefaultTimeout(60_000);
 
@@ -20,6 +20,8 @@ const root = mkdtempSync(joinPath(tmpdir(), 'chat-restore-'));
 const repo = joinPath(root, 'remote.git');
 let server: TestServer;
 let alice: Person;
+/** Alice with the session that the snapshots have. */
+let original: Person;
 
 /** The commits of the snapshots after one message and after two. */
 let first: string;
@@ -29,6 +31,7 @@ beforeAll(async () => {
   await createRemote(repo);
   server = await TestServer.start();
   alice = await join(server, 'Alice');
+  original = alice;
   await say('one');
   first = await backUp();
   await Bun.sleep(1100); // times of snapshots are told in seconds
@@ -187,8 +190,11 @@ describe('on a new machine', () => {
     try {
       const login = await call(elsewhere, 'login', { EMAIL: alice.email, PASSWORD: password });
       expect(login.status).toBe(200);
-      const entered = { UID: alice.uid, COOKIE: login.body.COOKIE };
-      expect((await call(elsewhere, 'oldMessages', entered)).status).toBe(200);
+      const { status, body } = await call(elsewhere, 'getToken', credentials(original));
+      expect(status).toBe(200);
+      expect(body.TOKEN).not.toBe(original.token); // of another server secret, which is in no backup
+      const page = await call(elsewhere, 'oldMessages', credentials(original));
+      expect(Object.keys(page.body.groups_messages[defaultGroup])).toHaveLength(2);
     } finally {
       await elsewhere.stop();
     }

@@ -7,7 +7,7 @@ import { adoptRestored } from '../../store/restored.ts';
 import { findDamage, readContents } from './contents.ts';
 import { BackupError } from './error.ts';
 import { type Fetched, utc } from './fetch.ts';
-import { findSnapshot, readLedger } from './layout.ts';
+import { findSnapshot } from './layout.ts';
 import type { Contents } from './manifest.ts';
 
 /** What a restore does, in this order; the last one is not the drill's. */
@@ -37,33 +37,36 @@ export interface Rebuilt {
   readonly endedSessions: number;
   /** Whether the repository says who was erased; that of version 0.2 and before does not. */
   readonly hasLedger: boolean;
+  /** Whether there is a key, but the snapshot was stored without: it may be of before there was one. */
+  readonly inClear: boolean;
 }
+
+/** Who can write to the repository could else have it restore what they like. */
+const notSealed =
+  "BACKUP_KEY is set, but the newest snapshot is not encrypted: it may be somebody else's. " +
+  'If it is yours, unset BACKUP_KEY for this, or make another backup first.';
 
 /**
  * @throws BackupError when the snapshot is not what it was, or there is no room for it
  * @throws Error when it is of a newer version
  */
 export async function rebuild(fetched: Fetched, plan: Plan): Promise<Rebuilt> {
-  const { folder, key, ownLedger, store, endSessions, onStep } = plan;
-  const { commit, takenAtMs } = fetched.snapshot;
+  const { folder, key, onStep } = plan;
   const path = join(folder, 'chat.db');
-  const stored = await findSnapshot(fetched.snapshot, key);
-  const ledgers = await readLedgers(fetched, key);
-  assertRoom(folder, stored.bytes);
+  const { stored, ledgers } = await openFetched(fetched, key);
+  const total = stored.bytes;
+  assertRoom(folder, total);
 
-  onStep('join', 0, stored.bytes);
-  await stored.join(path, (done) => onStep('join', done, stored.bytes));
-  onStep('join', stored.bytes, stored.bytes);
-  onStep('check', 0, stored.bytes);
-  const { counts } = checkContents(path, commit, stored.contents);
-  onStep('check', stored.bytes, stored.bytes);
-
-  onStep('erase', 0, stored.bytes);
-  writeFileSync(join(folder, 'erasures.jsonl'), mergeLedgers([ownLedger, ...ledgers]), { mode: 0o600 });
-  const detail = `commit ${commit.slice(0, 12)} of ${utc(takenAtMs)}`;
-  const endedSessions = await adoptRestored({ ...store, path }, { endSessions, detail });
+  onStep('join', 0, total);
+  await stored.join(path, (done) => onStep('join', done, total));
+  onStep('join', total, total);
+  onStep('check', 0, total);
+  const { counts } = checkContents(path, fetched.snapshot.commit, stored.contents);
+  onStep('check', total, total);
+  onStep('erase', 0, total);
+  const endedSessions = await adopt(fetched, ledgers, plan);
   const after = readContents(path).counts;
-  onStep('erase', stored.bytes, stored.bytes);
+  onStep('erase', total, total);
   return {
     bytes: statSync(path).size,
     accounts: after.accounts,
@@ -71,14 +74,28 @@ export async function rebuild(fetched: Fetched, plan: Plan): Promise<Rebuilt> {
     erased: counts.accounts - after.accounts,
     endedSessions,
     hasLedger: ledgers.length > 0,
+    inClear: key !== null && !stored.sealed,
   };
 }
 
-/** The newest one too, for those who were erased after the snapshot. */
-async function readLedgers({ snapshot, newest }: Fetched, key: Uint8Array | null): Promise<LedgerText[]> {
-  const trees = snapshot.commit === newest.commit ? [snapshot] : [snapshot, newest];
-  const ledgers = await Promise.all(trees.map((tree) => readLedger(tree, key)));
-  return ledgers.filter((ledger) => ledger !== null);
+/** The ledger of the newest one too, for those who were erased after the snapshot. */
+async function openFetched({ snapshot, newest }: Fetched, key: Uint8Array | null) {
+  const stored = await findSnapshot(snapshot, key);
+  const all = snapshot.commit === newest.commit ? [stored] : [stored, await findSnapshot(newest, key)];
+  if (key && !all.at(-1)?.sealed) throw new BackupError('failed', notSealed);
+  const ledgers = await Promise.all(all.map((one) => one.readLedger()));
+  return { stored, ledgers: ledgers.filter((ledger) => ledger !== null) };
+}
+
+/** Returns how many sessions were ended. */
+async function adopt(
+  { snapshot: { commit, takenAtMs } }: Fetched,
+  ledgers: readonly LedgerText[],
+  { folder, ownLedger, store, endSessions }: Plan,
+): Promise<number> {
+  writeFileSync(join(folder, 'erasures.jsonl'), mergeLedgers([ownLedger, ...ledgers]), { mode: 0o600 });
+  const detail = `commit ${commit.slice(0, 12)} of ${utc(takenAtMs)}`;
+  return adoptRestored({ ...store, path: join(folder, 'chat.db') }, { endSessions, detail });
 }
 
 /** What erasing and migrating may need on top of the database itself. */

@@ -139,13 +139,14 @@ function headLine({ commit, takenAtMs, message }: SnapshotHead): string {
 }
 
 function restoreWords(report: RestoreReport): string {
-  const { commit, takenAtMs, accounts, messages, bytes, folder, aside, erased, endedSessions, hasLedger } =
-    report;
+  const { commit, takenAtMs, accounts, messages, bytes, folder, aside } = report;
+  const { erased, endedSessions, hasLedger, inClear } = report;
   const lines = [
     `Restored the snapshot of ${utc(takenAtMs)} to ${folder}: ${accounts} accounts, ${messages} messages, ${bytes} bytes.`,
     `It is commit ${commit}, and took ${(report.durationMs / 1000).toFixed(1)} s.`,
     erased > 0 && `Accounts that were deleted since, and are deleted again: ${erased}.`,
     !hasLedger && 'The repository does not say who was deleted: only those that this folder knew of are.',
+    inClear && 'The snapshot is not encrypted: who can write to the repository could have made it.',
     endedSessions > 0 && `Sessions ended: ${endedSessions}.`,
     aside && `What was there before lies in ${aside}: remove that folder when you need it no more.`,
     'Start the server on it.',

@@ -11,6 +11,7 @@ import { readOrMakeKey } from '../../infra/keyfile.ts';
 import { createLog } from '../../log.ts';
 import { acquireLock } from '../../store/lock.ts';
 import { openStore } from '../../store/open.ts';
+import { finishRestore } from '../backup/swap.ts';
 import type { Asked, Command } from '../command-line.ts';
 import { takeAccounts } from './accounts.ts';
 import { planChats } from './chats.ts';
@@ -59,6 +60,7 @@ async function takeOver(work: Work): Promise<void> {
   openDataFolder(dataDir, createLog({ level, format }));
   using lock = acquireLock(join(dataDir, 'server.lock'), 0);
   if (!lock) throw new Error(`A server or another import runs on ${dataDir}. Stop it first.`);
+  finishRestore(dataDir);
   await takeInto(dataDir, hashPasswords, work);
 }
 
