@@ -8,7 +8,7 @@ import { OwnData } from './accounts/own-data.ts';
 import { ProfileService } from './accounts/profile.ts';
 import { PasswordRecovery } from './accounts/recovery.ts';
 import { SecondFactors } from './accounts/second-factor.ts';
-import { hashesWaiting, newInstallationKey } from './accounts/secrets.ts';
+import { hashingFigures, newInstallationKey } from './accounts/secrets.ts';
 import { AccountService } from './accounts/service.ts';
 import { Sessions } from './accounts/sessions.ts';
 import { createApp } from './app.ts';
@@ -315,7 +315,7 @@ function assemble(
     clock,
     sockets: () => gateway.figures(),
     messagesWaiting: () => messages.unsettled,
-    hashesWaiting,
+    hashing: hashingFigures,
   });
   return { app, gateway, sessions, ownData, recovery, audit, mailer, backups, drills, health };
 }

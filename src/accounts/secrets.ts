@@ -14,9 +14,9 @@ const argon2 = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 /** Hashing is dear on purpose: one core is left to messages, who come at once wait, and when too many wait are refused. */
 const hashing = createGate(Math.max(1, availableParallelism() - 1), 100);
 
-/** How many passwords and codes wait to be hashed. */
-export function hashesWaiting(): number {
-  return hashing.waiting;
+/** How many passwords and codes wait to be hashed, and how many were refused because too many did. */
+export function hashingFigures(): { readonly waiting: number; readonly refused: number } {
+  return hashing;
 }
 
 /** @throws AppError `rate_limited` when too many wait to be hashed */

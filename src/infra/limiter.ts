@@ -161,16 +161,21 @@ export interface Gate {
   pass<T>(work: () => Promise<T>): Promise<T>;
   /** How many wait. */
   readonly waiting: number;
+  /** How many were told to come back. */
+  readonly refused: number;
 }
 
 /** Lets `atOnce` pieces of work run and `most` more wait; whoever comes then is told to come back. */
 export function createGate(atOnce: number, most: number): Gate {
   let running = 0;
+  let refused = 0;
   const queue: (() => void)[] = [];
   const pass: Gate['pass'] = async (work) => {
     if (running >= atOnce) {
-      if (queue.length >= most)
+      if (queue.length >= most) {
+        refused += 1;
         throw new AppError('rate_limited', 'Too busy. Try again soon.', { retryAfterMs: 2000 });
+      }
       await new Promise<void>((start) => queue.push(start));
     } else running += 1;
     try {
@@ -185,6 +190,9 @@ export function createGate(atOnce: number, most: number): Gate {
     pass,
     get waiting() {
       return queue.length;
+    },
+    get refused() {
+      return refused;
     },
   };
 }

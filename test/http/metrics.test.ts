@@ -1,5 +1,6 @@
 // The figures of a running server as Prometheus reads them: who may see them, what is counted, and the log of slow queries.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { availableParallelism } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { adminKey, bearer } from '../support/admin.ts';
 import { call, credentials, join, makeGroup, type Person, password } from '../support/people.ts';
@@ -148,6 +149,20 @@ describe('what is counted', () => {
       { env: { RATE_LIMITS: 'on', TRUST_PROXY: '127.0.0.1' } },
     );
   }, 15_000);
+
+  test('passwords that were not hashed because too many waited', async () => {
+    const before = (await valuesOf()).chat_hashing_refused_total ?? 0;
+    const login = (who: number) =>
+      call(server, 'login', { EMAIL: `nobody${who}@example.test`, PASSWORD: 'wrong horse 42' });
+    // A hundred may wait besides those that are hashed, of which there is one for each core but one.
+    const tries = availableParallelism() + 130;
+    const answers = await Promise.all(Array.from({ length: tries }, (_, who) => login(who)));
+    const statuses = answers.map(({ status }) => status);
+    const refused = statuses.filter((status) => status === 429).length;
+    expect(refused).toBeWithin(1, 32);
+    expect(statuses.filter((status) => status === 401)).toHaveLength(tries - refused);
+    expect((await valuesOf()).chat_hashing_refused_total).toBe(before + refused);
+  }, 30_000);
 
   test('nothing of people: no account, address, chat or text is in it', async () => {
     const group = await makeGroup(server, alice, [bob]);

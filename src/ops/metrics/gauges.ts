@@ -18,7 +18,7 @@ export interface GaugeSources {
     readonly catchUpsWaiting: number;
   };
   readonly messagesWaiting: () => number;
-  readonly hashesWaiting: () => number;
+  readonly hashing: () => { readonly waiting: number; readonly refused: number };
 }
 
 export function addGauges(metrics: Metrics, sources: GaugeSources): void {
@@ -49,7 +49,7 @@ function addSockets(metrics: Metrics, { sockets }: GaugeSources): void {
   });
 }
 
-function addQueues(metrics: Metrics, { dataDir, messagesWaiting, hashesWaiting }: GaugeSources): void {
+function addQueues(metrics: Metrics, { dataDir, messagesWaiting, hashing }: GaugeSources): void {
   const meanings = {
     chat_committer_queue: 'Messages that are not on disk yet.',
     chat_hashing_queue: 'Passwords and codes that wait to be hashed.',
@@ -57,9 +57,13 @@ function addQueues(metrics: Metrics, { dataDir, messagesWaiting, hashesWaiting }
   };
   metrics.addGauges(meanings, async () => ({
     chat_committer_queue: messagesWaiting(),
-    chat_hashing_queue: hashesWaiting(),
+    chat_hashing_queue: hashing().waiting,
     chat_outbox_queue: await countMails(join(dataDir, 'outbox', 'queue')),
   }));
+  const refused = 'Passwords and codes refused because too many waited to be hashed.';
+  metrics.addCounters({ chat_hashing_refused_total: refused }, () => {
+    return { chat_hashing_refused_total: hashing().refused };
+  });
 }
 
 function addFiles(metrics: Metrics, dataDir: string): void {
