@@ -1,9 +1,12 @@
 // A full disk, a real one: what is refused, that nothing of it is half-written, and that all goes on once there is room.
+import { Database } from 'bun:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { sql } from 'drizzle-orm';
+import { AppError } from '../../src/errors.ts';
+import { tellingFailures } from '../../src/store/failures.ts';
 import * as schema from '../../src/store/schema.ts';
 import { openDatabase } from '../../src/store/sqlite.ts';
 import { join, type Person, signUpBody } from '../support/people.ts';
@@ -235,6 +238,22 @@ describe.skipIf(!canMount)('on a full disk', () => {
 });
 
 describe('a disk that fails', () => {
+  test('makes what cannot be read unavailable too, tells of each failure, and leaves defects what they are', async () => {
+    const open = async (path: string) => void new Database(path, { readonly: true });
+    const failures: AppError[] = [];
+    const store = {
+      read: () => open(joinPath(tmpdir(), 'no such folder', 'chat.db')),
+      defect: async () => void new Database(':memory:').run('SELECT * FROM nothing'),
+      sound: async (one: number) => one + 1,
+      epoch: 'e',
+    };
+    const telling = tellingFailures(store, (failure) => failures.push(failure));
+    expect(await telling.read().catch((error: unknown) => error)).toMatchObject({ status: 503 });
+    expect(await telling.defect().catch((error: unknown) => error)).not.toBeInstanceOf(AppError);
+    expect([await telling.sound(1), telling.epoch]).toEqual([2, 'e']);
+    expect(failures.map(({ code }) => code)).toEqual(['unavailable']);
+  });
+
   test.skipIf(process.platform === 'win32')(
     'makes 503 of what cannot be written, never 500',
     async () => {
