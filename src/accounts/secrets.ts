@@ -14,6 +14,14 @@ const argon2 = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 /** Hashing is dear on purpose: one core is left to messages, who come at once wait, and when too many wait are refused. */
 const hashing = createGate(Math.max(1, availableParallelism() - 1), 100);
 
+/**
+ * Asked before a try is counted: one that nobody gets to look at must neither delay its owner later nor be remembered.
+ * @throws AppError `rate_limited` when too many wait to be hashed
+ */
+export function assertHashingHasRoom(): void {
+  hashing.assertRoom();
+}
+
 /** How many passwords and codes wait to be hashed, and how many were refused because too many did. */
 export function hashingFigures(): { readonly waiting: number; readonly refused: number } {
   return hashing;

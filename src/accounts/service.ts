@@ -13,7 +13,14 @@ import type { MailSender } from './mails.ts';
 import { findPasswordFlaw } from './passwords.ts';
 import { assertAllowedAddress, assertMayRegister, notInvited, type Registration } from './registration.ts';
 import { type SecondFactors, wrongCode } from './second-factor.ts';
-import { hashCode, hashPassword, hashSecret, newUid, verifyPassword } from './secrets.ts';
+import {
+  assertHashingHasRoom,
+  hashCode,
+  hashPassword,
+  hashSecret,
+  newUid,
+  verifyPassword,
+} from './secrets.ts';
 import { banned, type Keys, type Origin, type Sessions } from './sessions.ts';
 
 const unverifiedLifetimeMs = 24 * 60 * 60 * 1000;
@@ -162,6 +169,7 @@ export class AccountService {
     const { sessions, loginGuesses, passwordGuesses } = this.deps;
     const asker = shown && (await sessions.authenticate(shown));
     const session = asker && asker.uid === account?.uid ? String(asker.sessionId) : null;
+    assertHashingHasRoom();
     await (session ? passwordGuesses.begin(session) : loginGuesses.begin(guessKey(email)));
     return async () => {
       await loginGuesses.succeed(guessKey(email));

@@ -159,6 +159,8 @@ export class InFlight {
 export interface Gate {
   /** @throws AppError `rate_limited` when too many wait */
   pass<T>(work: () => Promise<T>): Promise<T>;
+  /** @throws AppError `rate_limited` when too many wait */
+  assertRoom(): void;
   /** How many wait. */
   readonly waiting: number;
   /** How many were told to come back. */
@@ -170,12 +172,15 @@ export function createGate(atOnce: number, most: number): Gate {
   let running = 0;
   let refused = 0;
   const queue: (() => void)[] = [];
+  const assertRoom = (): void => {
+    if (queue.length >= most) {
+      refused += 1;
+      throw new AppError('rate_limited', 'Too busy. Try again soon.', { retryAfterMs: 2000 });
+    }
+  };
   const pass: Gate['pass'] = async (work) => {
     if (running >= atOnce) {
-      if (queue.length >= most) {
-        refused += 1;
-        throw new AppError('rate_limited', 'Too busy. Try again soon.', { retryAfterMs: 2000 });
-      }
+      assertRoom();
       await new Promise<void>((start) => queue.push(start));
     } else running += 1;
     try {
@@ -188,6 +193,7 @@ export function createGate(atOnce: number, most: number): Gate {
   };
   return {
     pass,
+    assertRoom,
     get waiting() {
       return queue.length;
     },

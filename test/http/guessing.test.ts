@@ -1,6 +1,8 @@
 // Guessing passwords: who guesses is delayed, whom he guesses at is not, and nobody learns who has an account.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test';
+import { availableParallelism } from 'node:os';
 import * as argon2 from '@node-rs/argon2';
+import { hashingFigures } from '../../src/accounts/secrets.ts';
 import { call, credentials, join, type Person, password, signUp } from '../support/people.ts';
 import { type Answer, TestServer } from '../support/server.ts';
 import { TestSocket } from '../support/socket.ts';
@@ -176,6 +178,25 @@ describe('the owner', () => {
     await using after = await TestSocket.announced(server, alice);
     for (const socket of [before, after]) expect((await socket.say('here')).data.status_code).toBe(200);
   });
+});
+
+test('a login that was refused because too many wait to be hashed is not counted as a wrong one', async () => {
+  const alice = await somebody();
+  const { promise: held, resolve: release } = Promise.withResolvers<boolean>();
+  const checks = spyOn(argon2, 'verify').mockImplementation(() => held);
+  const crowd = Array.from({ length: 100 + availableParallelism() }, (_, one) =>
+    login(`crowd${one}@example.test`, 'wrong'),
+  );
+  while (hashingFigures().waiting < 100) await Bun.sleep(2);
+  for (let tries = 0; tries < 6; tries += 1) {
+    const { status, body } = await login(alice.email, password);
+    expect(status).toBe(429);
+    expect(body.message).toInclude('Too busy');
+  }
+  release(false);
+  await Promise.all(crowd);
+  checks.mockRestore();
+  expect((await login(alice.email, password)).status).toBe(200);
 });
 
 test('a refused login costs one check of a hash, whether or not the address has an account', async () => {
