@@ -5,16 +5,17 @@ import { join } from 'node:path';
 import { acquireLock } from '../../store/lock.ts';
 import { openStore } from '../../store/open.ts';
 import { BackupError } from './error.ts';
-import { fetchSnapshot } from './fetch.ts';
-import { assertRoom, type Rebuilt, rebuild } from './rebuild.ts';
-import { ownLedgerOf, type RestoreOptions, type StoreSettings, toRestoreError } from './restore.ts';
+import {
+  type Made,
+  makeInstallation,
+  type RestoreOptions,
+  type StoreSettings,
+  toRestoreError,
+} from './restore.ts';
 import { type BackupState, noteBackupState } from './state.ts';
 import type { BackupTarget } from './target.ts';
 
-export interface DrillReport extends Rebuilt {
-  readonly commit: string;
-  /** When the snapshot was taken, ms since the epoch. */
-  readonly takenAtMs: number;
+export interface DrillReport extends Omit<Made, 'staged'> {
   readonly durationMs: number;
 }
 
@@ -57,7 +58,7 @@ function note(dataDir: string, lastDrill: Omit<Drilled, 'atMs'>): void {
 async function drillOnce(
   target: BackupTarget,
   store: StoreSettings,
-  { onStep = () => undefined, signal, ...options }: RestoreOptions,
+  options: RestoreOptions,
 ): Promise<DrillReport> {
   const startedAt = performance.now();
   const backups = join(target.dataDir, 'backup');
@@ -67,17 +68,11 @@ async function drillOnce(
   const folder = join(backups, 'drill');
   rmSync(folder, { recursive: true, force: true }); // a killed one's
   try {
-    const staged = join(folder, 'installation');
-    mkdirSync(staged, { recursive: true, mode: 0o700 });
-    assertRoom(folder);
-    onStep('fetch', 0, null);
-    const onBytes = (bytes: number) => onStep('fetch', bytes, null);
-    const fetched = await fetchSnapshot({ ...target, ...options, folder, signal, onBytes }, null);
-    const plan = { folder: staged, key: target.key, ownLedger: ownLedgerOf(target.dataDir), store };
-    const rebuilt = await rebuild(fetched, { ...plan, endSessions: false, onStep });
+    mkdirSync(folder, { mode: 0o700 });
+    const newest = { target, moment: null, endSessions: false, store };
+    const { staged, ...made } = await makeInstallation(folder, newest, options);
     await readHistory(join(staged, 'chat.db'), store);
-    const { commit, takenAtMs } = fetched.snapshot;
-    return { ...rebuilt, commit, takenAtMs, durationMs: Math.round(performance.now() - startedAt) };
+    return { ...made, durationMs: Math.round(performance.now() - startedAt) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

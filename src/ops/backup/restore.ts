@@ -3,7 +3,7 @@ import { Database, SQLiteError } from 'bun:sqlite';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type LedgerText, readFinishedLines } from '../../store/ledger.ts';
+import { readFinishedLines } from '../../store/ledger.ts';
 import { acquireLock } from '../../store/lock.ts';
 import type { StoreOptions } from '../../store/open.ts';
 import { type Access, secretsOf } from './access.ts';
@@ -44,10 +44,7 @@ export interface RestoreOptions {
   readonly stallMs?: number;
 }
 
-export interface RestoreReport extends Rebuilt {
-  readonly commit: string;
-  /** When the snapshot was taken, ms since the epoch. */
-  readonly takenAtMs: number;
+export interface RestoreReport extends Omit<Made, 'staged'> {
   /** The folder that was restored to. */
   readonly folder: string;
   /** Where what was there before lies now; null when there was nothing. */
@@ -85,44 +82,53 @@ export async function restore(request: RestoreRequest, options: RestoreOptions =
 
 async function restoreInto(
   folder: string,
-  { target, moment, endSessions, store }: RestoreRequest,
-  { onStep = () => undefined, signal, stallMs }: RestoreOptions,
+  request: RestoreRequest,
+  { onStep = () => undefined, ...options }: RestoreOptions,
 ): Promise<RestoreReport> {
   const { step, stepMs, durationMs } = timed(onStep);
   const work = makeWorkFolder(folder);
   try {
-    assertRoom(work);
-    step('fetch', 0, null);
-    const source = { access: target.access, branch: target.branch, folder: work, signal };
-    const onBytes = (bytes: number) => step('fetch', bytes, null);
-    const fetched = await fetchSnapshot({ ...source, onBytes, ...(stallMs ? { stallMs } : {}) }, moment);
-    const staged = join(work, 'installation');
-    mkdirSync(staged, { mode: 0o700 });
-    const ownLedger = ownLedgerOf(target.dataDir);
-    const rebuilt = await rebuild(fetched, {
-      folder: staged,
-      key: target.key,
-      ownLedger,
-      store,
-      endSessions,
-      onStep: step,
-    });
-    signal?.throwIfAborted();
-    step('swap', 0, rebuilt.bytes);
+    const { staged, ...made } = await makeInstallation(work, request, { ...options, onStep: step });
+    options.signal?.throwIfAborted();
+    step('swap', 0, made.bytes);
     closeOld(join(folder, 'chat.db'));
     const { aside } = swapIn(folder, staged);
-    step('swap', rebuilt.bytes, rebuilt.bytes);
-    const { commit, takenAtMs } = fetched.snapshot;
-    return { ...rebuilt, commit, takenAtMs, folder, aside, durationMs: durationMs(), stepMs };
+    step('swap', made.bytes, made.bytes);
+    return { ...made, folder, aside, durationMs: durationMs(), stepMs };
   } finally {
     dropWorkFolder(folder);
   }
 }
 
-/** The ledger of a data folder, which its server may be writing to. */
-export function ownLedgerOf(dataDir: string): LedgerText {
-  const path = join(dataDir, 'erasures.jsonl');
-  return { name: path, text: readFinishedLines(path) };
+/** An installation that nobody uses yet. */
+export interface Made extends Rebuilt {
+  /** Its folder. */
+  readonly staged: string;
+  readonly commit: string;
+  /** When the snapshot was taken, ms since the epoch. */
+  readonly takenAtMs: number;
+}
+
+/**
+ * Fetches a snapshot and makes an installation of it, all in the folder `work`, which is empty.
+ * @throws BackupError @throws GitError and others, for `toRestoreError`
+ */
+export async function makeInstallation(
+  work: string,
+  { target, moment, store, endSessions }: Omit<RestoreRequest, 'to'>,
+  { onStep = () => undefined, ...options }: RestoreOptions,
+): Promise<Made> {
+  assertRoom(work);
+  onStep('fetch', 0, null);
+  const onBytes = (bytes: number) => onStep('fetch', bytes, null);
+  const fetched = await fetchSnapshot({ ...target, ...options, folder: work, onBytes }, moment);
+  const staged = join(work, 'installation');
+  mkdirSync(staged, { mode: 0o700 });
+  const ledger = join(target.dataDir, 'erasures.jsonl');
+  const ownLedger = { name: ledger, text: readFinishedLines(ledger) };
+  const plan = { folder: staged, key: target.key, ownLedger, store, endSessions, onStep };
+  const { commit, takenAtMs } = fetched.snapshot;
+  return { ...(await rebuild(fetched, plan)), staged, commit, takenAtMs };
 }
 
 /**
