@@ -25,11 +25,13 @@ function boundsOf(unit: string): string[] {
   return unit.split('\n').filter((line) => bounds.test(line));
 }
 
-describe.skipIf(programOf('systemd-analyze') === null)('systemd (skipped where it is absent)', () => {
+const analyzer = programOf('systemd-analyze');
+
+describe.skipIf(!analyzer)(`systemd${analyzer ? '' : ' (skipped: no systemd-analyze here)'}`, () => {
   const folder = mkdtempSync(join(tmpdir(), 'chat-units-'));
 
   async function analyze(...args: string[]) {
-    const child = Bun.spawn([programOf('systemd-analyze') ?? '', ...args], {
+    const child = Bun.spawn([analyzer ?? '', ...args], {
       stdout: 'pipe',
       stderr: 'pipe',
     });
