@@ -10,13 +10,13 @@ export interface OldAccount {
   /** The login it has there; null when it cannot be kept. */
   readonly session: NewSession | null;
   /** What it gets where its number or its address belong to somebody already. */
-  readonly spare: { readonly uid: () => number; readonly email: string };
+  readonly spare: { readonly uid: () => number; readonly email: () => string };
 }
 
 export interface TakenAccount {
   readonly uid: number;
-  /** Whether the address is the spare one. */
-  readonly hasSpareEmail: boolean;
+  /** The address that it has here. */
+  readonly email: string;
   /** Whether its login goes on. */
   readonly keepsSession: boolean;
 }

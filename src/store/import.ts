@@ -11,8 +11,11 @@ import type {
   TakenChat,
 } from './import-store.ts';
 import type { Ledger } from './ledger.ts';
-import { accounts, chats, imported, members, messages, sessions } from './schema.ts';
+import { abandonedChats, accounts, chats, imported, members, messages, sessions } from './schema.ts';
 import type { Driver, Queries } from './sqlite.ts';
+
+type OldGroup = Extract<OldChat, { kind: 'group' }>;
+type OldDirect = Extract<OldChat, { kind: 'direct' }>;
 
 const { placeholder } = sql;
 const accountOrigin = 'account:';
@@ -49,15 +52,12 @@ export function createImport(driver: Driver, defaultGroupId: string, ledger: Led
 
     takeChat: (chat) =>
       driver.write(async (tx) => {
-        const id = await findValue(tx, `chat:${chat.origin}`);
-        if (id !== null) {
-          const { groupId } = chats;
-          const row = await tx.select({ groupId }).from(chats).where(eq(chats.id, id)).get();
-          return row ? { chatId: id, made: false, groupId: row.groupId } : null;
-        }
+        const origin = `chat:${chat.origin}`;
+        const value = await findValue(tx, origin);
+        if (value !== null) return findTaken(tx, chat, String(value));
         const taken =
           chat.kind === 'group' ? await takeGroup(tx, chat, defaultGroupId) : await takeDirect(tx, chat);
-        await note(tx, `chat:${chat.origin}`, taken.chatId);
+        await note(tx, origin, Number(taken.groupId));
         return taken;
       }),
 
@@ -111,14 +111,13 @@ async function takeAccount(tx: Queries, one: OldAccount, defaultGroupId: string)
     const outcome = await insertAccount(tx, account);
     if (outcome === 'created') break;
     if (outcome === 'uid_taken') account = { ...account, uid: one.spare.uid() };
-    else if (account.email === one.spare.email) throw new Error('the address that stands for none is taken');
-    else account = { ...account, email: one.spare.email };
+    else account = { ...account, email: one.spare.email() };
   }
-  const { uid, createdAt } = account;
+  const { uid, email, createdAt } = account;
   if (one.verified) await makeVerified(tx, defaultGroupId, uid, createdAt);
   await note(tx, `${accountOrigin}${one.oldUid}`, uid);
   const keepsSession = one.session?.uid === uid && (await takeSession(tx, one.session));
-  return { uid, hasSpareEmail: account.email === one.spare.email, keepsSession };
+  return { uid, email, keepsSession };
 }
 
 /** Of two accounts with one cookie it is the first one's. */
@@ -131,11 +130,25 @@ async function takeSession(tx: Queries, session: NonNullable<OldAccount['session
   return made.length > 0;
 }
 
-async function takeGroup(
-  tx: Queries,
-  chat: Extract<OldChat, { kind: 'group' }>,
-  defaultGroupId: string,
-): Promise<TakenChat> {
+/** Not by the chat's row: its number may have been given to another chat since. */
+async function findTaken(tx: Queries, chat: OldChat, groupId: string): Promise<TakenChat | null> {
+  const found = chat.kind === 'group' ? await findGroup(tx, groupId) : await findDirect(tx, chat);
+  if (!found || (await isAbandoned(tx, found.id))) return null;
+  return { chatId: found.id, made: false, groupId: chat.kind === 'group' ? groupId : null };
+}
+
+async function isAbandoned(tx: Queries, chatId: number): Promise<boolean> {
+  return (
+    (await tx.select().from(abandonedChats).where(eq(abandonedChats.chatId, chatId)).get()) !== undefined
+  );
+}
+
+function findDirect(tx: Queries, { lowUid, highUid }: OldDirect) {
+  const pair = and(eq(chats.lowUid, lowUid), eq(chats.highUid, highUid));
+  return tx.select({ id: chats.id }).from(chats).where(pair).get();
+}
+
+async function takeGroup(tx: Queries, chat: OldGroup, defaultGroupId: string): Promise<TakenChat> {
   const { name, picture, createdAt } = chat;
   let { groupId } = chat;
   for (;;) {
@@ -154,10 +167,9 @@ async function takeGroup(
   return { chatId: id, made: true, groupId };
 }
 
-async function takeDirect(tx: Queries, chat: Extract<OldChat, { kind: 'direct' }>): Promise<TakenChat> {
+async function takeDirect(tx: Queries, chat: OldDirect): Promise<TakenChat> {
   const { lowUid, highUid, createdAt } = chat;
-  const pair = and(eq(chats.lowUid, lowUid), eq(chats.highUid, highUid));
-  const found = await tx.select({ id: chats.id }).from(chats).where(pair).get();
+  const found = await findDirect(tx, chat);
   if (found) return { chatId: found.id, made: false, groupId: null };
   const made = { lowUid, highUid, name: '', picture: '', createdAt };
   const { id } = await tx.insert(chats).values(made).returning({ id: chats.id }).get();

@@ -82,6 +82,20 @@ describe('a second run', () => {
     expect(bodies().filter((body) => body !== 'This message was removed')).toEqual(['to three']);
   });
 
+  test('A chat that went here is not mixed up with the one made after it.', async () => {
+    move.write((old) => old.addToList(2, 6123456789012));
+    await move.import();
+    await serving(async (server) => {
+      const leave = { ...as(2), GROUP_ID: '6123456789012' };
+      expect((await server.post('/leave_group', leave)).status).toBe(200);
+      const make = { ...as(3), NAME: 'Private', MEMBERS: [] };
+      expect((await server.post('/create_group', make)).status).toBe(200);
+    });
+    move.write((old) => old.say('6123456789012', 2, 'said there'));
+    expect(await move.import()).toMatchObject({ taken: {}, refused: { CHAT_DELETED: 1 } });
+    expect(bodies()).not.toContain('said there');
+  });
+
   test('An account deleted here stays so even when the database has forgotten that it was imported.', async () => {
     await move.import();
     await serving(async (server) => {
@@ -168,7 +182,7 @@ describe('what is said', () => {
     expect(stderr).toMatch(/^accounts: 3 of 3, 100 %, \d+ s\nmessages: 4 of 4, 100 %, \d+ s\n$/);
     expect(stdout + stderr).not.toInclude('stranger');
     expect(stdout + stderr).not.toInclude('pass word');
-    expect((await move.run()).stdout).toMatch(/^ +0 {2}accounts, 3 more were taken before$/m);
+    expect((await move.run()).stdout).toMatch(/^ +0 {2}accounts, 3 more by an earlier import$/m);
   });
 
   for (const [what, words] of [

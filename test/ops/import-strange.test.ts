@@ -43,7 +43,12 @@ describe('fields of accounts', () => {
     ['a phone number with blanks', { PHONE_NO: '(466) 600-9041' }, {}, ['PHONE']],
     ['a phone number that is none', { PHONE_NO: 'call me' }, { phone: '' }, ['PHONE']],
     ['a date that never was', { DOB: '1990-02-31' }, { dob: null }, ['BIRTH_DATE']],
-    ['an address that is none', { EMAIL: 'bob' }, { email: 'imported-1092@no-address.invalid' }, ['EMAIL']],
+    [
+      'an address that is none',
+      { EMAIL: 'bob' },
+      { email: expect.stringMatching(/^imported-1092-\d+@no-address\.invalid$/) },
+      ['EMAIL'],
+    ],
     ['a binary phone number', { PHONE_NO: Buffer.from('1') }, { phone: '' }, []],
     ['a time of joining that is none', { JOINED_ON: 'yesterday' }, {}, ['JOIN_TIME']],
     ['a cookie that could be guessed', { COOKIE: 'MESSANGER__1' }, {}, ['COOKIE']],
@@ -109,9 +114,9 @@ describe('fields of accounts', () => {
     const { taken, mended } = await move.import();
     expect({ taken, mended }).toEqual({ taken: { ACCOUNTS: 3, LOGINS: 3 }, mended: { EMAIL: 2 } });
     expect(accounts('uid, email')).toEqual([
-      [2, 'imported-2@no-address.invalid'],
+      [2, expect.stringMatching(/^imported-2-\d+@no-address\.invalid$/)],
       [3, 'One@Example.test'],
-      [4, 'imported-4@no-address.invalid'],
+      [4, expect.stringMatching(/^imported-4-\d+@no-address\.invalid$/)],
     ]);
   });
 
@@ -380,6 +385,15 @@ describe('files', () => {
     expect(stdout + stderr).not.toMatch(/[^ -~\n]|DROP/);
   });
 
+  test('A view in the place of the accounts is not read.', async () => {
+    move.write((old) => {
+      old.addUser({ UID: 2 });
+      old.users.run('ALTER TABLE users RENAME TO others');
+      old.users.run('CREATE VIEW users AS SELECT * FROM others');
+    });
+    expect(await move.import()).toMatchObject({ taken: {}, refused: { TABLE: 2 } });
+  });
+
   test('A damaged table is taken as far as it can be read, and the others whole.', async () => {
     move.write((old) => {
       for (const UID of [2, 3]) old.addUser({ UID });
@@ -397,7 +411,7 @@ describe('files', () => {
     );
     writeFileSync(path, bytes);
     const { taken, refused } = await move.import();
-    expect(refused.DAMAGE).toBeGreaterThanOrEqual(1);
+    expect(refused).toEqual({ DAMAGE: 1 });
     expect(taken.MESSAGES).toBeGreaterThan(100);
     expect(taken.MESSAGES).toBeLessThan(2000);
     expect(bodies()).toContain('whole');

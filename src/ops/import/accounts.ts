@@ -33,6 +33,7 @@ export async function takeAccounts(files: readonly OldFile[], course: Course): P
   for (const { oldUid, ...known } of await course.store.listImportedAccounts()) people.set(oldUid, known);
   const before = new Set(people.keys());
   const sources = files.filter((file) => file.has('users', ['UID', 'EMAIL', 'IS_MAIL_OTP']));
+  if (sources.length < files.length) course.report.refused('TABLE', 'users');
   const total = sources.reduce((sum, file) => sum + file.count('users', '1'), 0);
   using progress = startProgress('accounts', { total, silent: course.silent });
   for (const file of sources) {
@@ -126,13 +127,14 @@ function mendAccount(
   const kept = keptUid(oldUid);
   const uid = kept ?? newUid();
   const email = field.email.safeParse(cells.EMAIL);
-  const spare = { uid: newUid, email: `imported-${oldUid}@no-address.invalid` }; // a domain that nobody has: RFC 2606
+  // Of a domain that nobody has (RFC 2606), and with what nobody can have taken before.
+  const spare = { uid: newUid, email: () => `imported-${oldUid}-${newUid()}@no-address.invalid` };
   const joinedAt = readTime(cells.JOINED_ON ?? null, course.now);
   const account = {
     uid,
     firstName: take(mendPersonName(cells.FIRST_NAME ?? null), 'NAME'),
     lastName: take(mendPersonName(cells.LAST_NAME ?? null), 'NAME'),
-    email: email.success ? email.data : spare.email,
+    email: take({ value: email.success ? email.data : spare.email(), isMended: !email.success }, 'EMAIL'),
     phone: take(mendPhone(cells.PHONE_NO ?? null), 'PHONE'),
     dob: take(mendBirthDate(cells.DOB ?? null), 'BIRTH_DATE'),
     picture: take(mendPicture(cells.PROFILE_PIC ?? null), 'PICTURE'),
@@ -162,7 +164,7 @@ interface Told {
   readonly mendings: readonly Mending[];
 }
 
-function tell(report: Report, { account: { oldUid }, taken, mendings }: Told): void {
+function tell(report: Report, { account: { oldUid, account }, taken, mendings }: Told): void {
   const example = `account ${oldUid}`;
   if (!taken) {
     report.refused('ACCOUNT_DELETED', example);
@@ -171,7 +173,7 @@ function tell(report: Report, { account: { oldUid }, taken, mendings }: Told): v
   report.took('ACCOUNTS');
   if (taken.keepsSession) report.took('LOGINS');
   for (const kind of mendings) report.mended(kind, example);
-  if (taken.hasSpareEmail) report.mended('EMAIL', example);
+  if (taken.email !== account.email) report.mended('EMAIL', example);
   if (String(taken.uid) === oldUid) {
     if (!taken.keepsSession) report.mended('COOKIE', example);
     return;

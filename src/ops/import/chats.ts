@@ -125,7 +125,7 @@ export function chatOf(
   const { origin, pair, guid, about } = plan;
   const isDefault = guid === course.defaultGroupId;
   const createdAt = firstTime(plan, course);
-  const members = membersOf(plan, people, { createdAt, course });
+  const members = membersOf(plan, people, createdAt);
   if (members.length === 0 && !isDefault) return null;
   const rows = { origin, createdAt, members };
   if (pair) {
@@ -146,12 +146,8 @@ function isSafeGroupId(guid: string): boolean {
 }
 
 /** Who is in it and exists, the first to enter first. Of a group that is in nobody's list: who has written in it. */
-function membersOf(
-  { pair, joined, logs }: Plan,
-  people: People,
-  { createdAt, course }: { createdAt: number; course: Course },
-): OldMember[] {
-  const listed = pair ? pair : joined.size > 0 ? [] : logs.flatMap((log) => sendersIn(log, course));
+function membersOf({ pair, joined, logs }: Plan, people: People, createdAt: number): OldMember[] {
+  const listed = pair ? pair : joined.size > 0 ? [] : logs.flatMap(sendersIn);
   const found = new Map(pair ? [] : joined);
   for (const oldUid of listed) {
     const known = people.get(oldUid);
@@ -162,8 +158,8 @@ function membersOf(
     .sort((one, other) => one.joinedAt - other.joinedAt || one.uid - other.uid);
 }
 
-function sendersIn({ file, table }: Log, { report }: Course): string[] {
-  const damaged = () => report.refused('DAMAGE', table);
+function sendersIn({ file, table }: Log): string[] {
+  const damaged = () => undefined; // told when the messages are read
   const rows = file.rows({
     table,
     columns: ['SENDER_ID'],
@@ -175,10 +171,10 @@ function sendersIn({ file, table }: Log, { report }: Course): string[] {
 }
 
 /** When the chat began, by its list entry and its first messages; now when nothing tells. */
-function firstTime({ about, logs }: Plan, { now, report }: Course): number {
+function firstTime({ about, logs }: Plan, { now }: Course): number {
   const times = logs.flatMap(({ file, table }) => {
     const rest = 'ORDER BY here.MESSAGE_ID LIMIT 1';
-    const damaged = () => report.refused('DAMAGE', table);
+    const damaged = () => undefined; // told when the messages are read
     const [first] = [...file.rows({ table, columns: ['TIME_STAMP'], rest, mostBytes: 64, damaged })];
     return readTime(first?.TIME_STAMP ?? null, now) ?? [];
   });

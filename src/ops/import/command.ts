@@ -36,7 +36,7 @@ async function run({ words: [folder = ''], flags }: Asked, config: Config): Prom
     await (isDry ? tryOut : takeOver)({ files, report, config, silent: json });
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
-    const message = `${error.message} What was taken stays; the same command goes on from there.`;
+    const message = isDry ? error.message : `${error.message} What was taken stays; run it again to go on.`;
     process.stdout.write(json ? `${JSON.stringify({ ok: false, message })}\n` : '');
     process.stderr.write(json ? '' : `${message}\n`);
     return 1;

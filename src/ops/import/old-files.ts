@@ -35,7 +35,7 @@ export interface OldFile extends Disposable {
   readonly name: string;
   /** Names of its plain tables: no views, no virtual tables, whose reading would run what the file says. */
   readonly tables: readonly string[];
-  /** Whether the table has all of these columns. */
+  /** Whether it is a plain table that has all of these columns. */
   has(table: string, columns: readonly string[]): boolean;
   rows(wanted: Wanted): Generator<Cells>;
   /** Of rows that meet the condition; 0 where they cannot be counted. */
@@ -52,7 +52,9 @@ export function openOldFiles(folder: string): OldFiles {
   };
   const open = (kind: FileKind): OldFile[] => {
     const paths = fileNames[kind].map((name) => join(folder, name));
-    const found = paths.filter((path) => statSync(path, { throwIfNoEntry: false })).map(openOldFile);
+    const found = paths
+      .filter((path) => statSync(path, { throwIfNoEntry: false }))
+      .map((path) => openOldFile(path, kind));
     opened.push(...found);
     return found;
   };
@@ -67,13 +69,13 @@ export function openOldFiles(folder: string): OldFiles {
   throw new Error(`There is no database of the old server in ${folder}: none of ${names}.`);
 }
 
-function openOldFile(path: string): OldFile {
+function openOldFile(path: string, kind: FileKind): OldFile {
   const db = openReadOnly(path);
   try {
     // What is advised for files of others: https://sqlite.org/security.html#untrusted_sqlite_database_files
     for (const setting of ['trusted_schema = OFF', 'cell_size_check = ON', 'mmap_size = 0'])
       db.run(`PRAGMA ${setting}`);
-    db.run('PRAGMA temp_store = MEMORY'); // what is sorted must not lie on the disk in clear
+    if (kind === 'users') db.run('PRAGMA temp_store = MEMORY'); // passwords that are sorted must not lie on the disk
     return { name: basename(path), [Symbol.dispose]: () => db.close(), ...readersOf(db) };
   } catch (error) {
     db.close();
@@ -112,7 +114,9 @@ function readersOf(db: Database): Pick<OldFile, 'tables' | 'has' | 'rows' | 'cou
     .query("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'")
     .values()
     .map(([name]) => String(name));
+  const isTable = new Set(tables.map((table) => table.toUpperCase()));
   const columnsOf = (table: string): Set<string> => {
+    if (!isTable.has(table.toUpperCase())) return new Set();
     using statement = db.prepare('SELECT name FROM pragma_table_info(?)');
     return new Set(statement.values(table).map(([name]) => String(name).toUpperCase()));
   };

@@ -111,7 +111,7 @@ function takenLine(
 ): string {
   const before = BEFORE.get(kind);
   const line = `${String(TAKEN.get(kind) ?? 0).padStart(10)}  ${name}`;
-  return before ? `${line}, ${before} more were taken before` : line;
+  return before ? `${line}, ${before} more by an earlier import` : line;
 }
 
 function lines<Kind extends string>(
