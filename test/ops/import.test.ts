@@ -1,10 +1,12 @@
 // What the import brings over from the old server, seen by its people through the new one.
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Move } from '../support/import.ts';
 import { directId, everybody, type OldUser, oldCookie } from '../support/old-server.ts';
 import type { TestServer } from '../support/server.ts';
+
+setDefaultTimeout(60_000); // each starts whole programs, on a machine that may be busy
 
 const move = new Move();
 let server: TestServer;

@@ -1,6 +1,6 @@
 // Upgrades: databases of every older schema, a migration that fails, no room, a server in the way.
 import { Database } from 'bun:sqlite';
-import { afterAll, describe, expect, test } from 'bun:test';
+import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import {
   copyFileSync,
   existsSync,
@@ -16,6 +16,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { acquireLock } from '../../src/store/lock.ts';
 import { entry, TestServer } from '../support/server.ts';
+
+setDefaultTimeout(60_000); // each starts whole programs, on a machine that may be busy
 
 const folder = mkdtempSync(join(tmpdir(), 'chat-upgrade-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

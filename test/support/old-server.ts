@@ -42,10 +42,15 @@ export class OldServer implements Disposable {
   ) {
     const open = (name: string) => new Database(join(folder, name), { create: true, strict: true });
     [this.users, this.lists, this.logs] = [open('all_users.db'), open(listsName), open('messages.db')];
+    for (const db of this.#files) db.run('BEGIN'); // one write to the disk each, when they are closed
     this.users.run(`CREATE TABLE IF NOT EXISTS users (UID INTEGER PRIMARY KEY AUTOINCREMENT, FIRST_NAME TEXT, LAST_NAME TEXT,
       EMAIL TEXT, DOB TEXT, PHONE_NO TEXT, PASSWORD TEXT, PROFILE_PIC TEXT, IS_MAIL_OTP INTEGER, IP TEXT, CITY TEXT,
       TOKEN TEXT, COOKIE TEXT, JOINED_ON TIMESTAMP DEFAULT CURRENT_TIMESTAMP)`);
     this.makeList('all_chats');
+  }
+
+  get #files(): readonly Database[] {
+    return [this.users, this.lists, this.logs];
   }
 
   /** Adds somebody who is verified and has nothing strange, but for these changes. */
@@ -105,7 +110,10 @@ export class OldServer implements Disposable {
   }
 
   close(): void {
-    for (const db of [this.users, this.lists, this.logs]) db.close();
+    for (const db of this.#files) {
+      db.run('COMMIT');
+      db.close();
+    }
   }
 
   [Symbol.dispose](): void {
