@@ -1,6 +1,6 @@
 // The doctor: what it says of a sound installation, and of each thing that can be wrong with one.
 import { Database } from 'bun:sqlite';
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
@@ -11,6 +11,9 @@ import { join } from '../support/people.ts';
 import { fixedPort } from '../support/process.ts';
 import { TestServer } from '../support/server.ts';
 import { startSmtp } from '../support/smtp.ts';
+
+// Each starts the program up to three times, which takes long on a busy machine.
+setDefaultTimeout(30_000);
 
 interface Finding {
   readonly name: string;
@@ -30,7 +33,7 @@ beforeAll(async () => {
   await server.running.stop();
   cpSync(server.dataDir, sound, { recursive: true });
   rmSync(server.dataDir, { recursive: true });
-}, 20_000);
+});
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 async function examine(env: Record<string, string>, ...flags: string[]) {
