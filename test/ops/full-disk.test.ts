@@ -226,11 +226,14 @@ describe.skipIf(!canMount)('on a full disk', () => {
     disk.fill(0);
     expect(await server.end('SIGTERM')).toBe(0);
 
-    disk.fill(0);
-    expect(await server.spawn({ logFile }).exited).toBe(1);
-    expect(readFileSync(logFile, 'utf8')).toEndWith(
-      `\nThe disk of ${disk.folder} is full: the server cannot start. Make room and start again.\n`,
-    );
+    const words = `The disk of ${disk.folder} is full: the server cannot start. Make room and start again.\n`;
+    for (const lacking of ['', 'chat.db-shm', 'server.secret']) {
+      if (lacking) rmSync(joinPath(disk.folder, lacking), { force: true });
+      rmSync(logFile, { force: true });
+      disk.fill(0);
+      expect([lacking, await server.spawn({ logFile }).exited]).toEqual([lacking, 1]);
+      expect([lacking, readFileSync(logFile, 'utf8')]).toEqual([lacking, words]);
+    }
     disk.makeRoom();
     await server.start({ logFile });
     expect(await server.history(alice, defaultGroup)).toEqual(acknowledged);

@@ -6,6 +6,7 @@ import type { BackupReport } from './backup.ts';
 import type { DrillReport } from './drill.ts';
 import { BackupError } from './error.ts';
 import { scrub } from './git.ts';
+import { startSchedule } from './schedule.ts';
 import { type BackupState, isFailing, noteBackupState, readBackupState } from './state.ts';
 
 export interface Runner<Report> {
@@ -125,12 +126,15 @@ function createRunner<Report extends { commit: string; warnings?: string[] }>(
     }
   };
 
-  const timer = schedule === 'off' ? null : Bun.cron(schedule, () => runAndLog(name, run, log)).unref();
+  const endSchedule =
+    schedule === 'off'
+      ? null
+      : startSchedule({ expression: schedule, run: () => runAndLog(name, run, log), clock });
   return {
     run,
     stop: () => {
       stopped = true;
-      timer?.stop();
+      endSchedule?.();
       if (child) stopChild(child);
     },
   };
