@@ -2,7 +2,7 @@
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { AppError, type Standing, tooFast } from '../errors.ts';
 import type { CountLimit } from './metrics.ts';
-import { networkOf } from './network.ts';
+import { networkOf, siteOf } from './network.ts';
 
 /**
  * How many points a key may use in a window of so many seconds; what the key is stands in the name. Addresses count by
@@ -41,29 +41,29 @@ export interface Limiter {
   reset(rule: RuleName, key: string): Promise<void>;
 }
 
+/** As many /64 of one /48 may use all they may at the same time: who has 65,536 of them is still one. */
+const networksPerSite = 10;
+
 /** How much wider limits are that are to be counted as always and yet to stop nobody: RATE_LIMITS=off. */
 export const wide = 1_000_000;
 
 /** A limiter that counts in memory; every rule allows `width` times what it says. `limited` is told of each refusal. */
 export function createLimiter(width = 1, limited: CountLimit = () => undefined): Limiter {
-  const limiters = Object.fromEntries(
-    Object.entries(rules).map(([name, rule]) => [
-      name,
-      new RateLimiterMemory({ ...rule, points: rule.points * width, keyPrefix: name }),
-    ]),
-  ) as Record<RuleName, RateLimiterMemory>;
+  const [byKey, bySite] = [limitersOf(width), limitersOf(width * networksPerSite)];
   return {
     async consume(rule, key, points = 1) {
       const stands = (result: RateLimiterRes): Standing => ({
         rule,
-        quota: limiters[rule].points,
+        quota: byKey[rule].points,
         windowSeconds: rules[rule].duration,
         remaining: result.remainingPoints,
         // Counted by timers, which a clock that was set back does not hold up; it only makes this number too large.
         resetMs: Math.min(result.msBeforeNext, rules[rule].duration * 1000),
       });
       try {
-        return stands(await limiters[rule].consume(byNetwork(key), points));
+        const [network, site] = [counted(key, networkOf), counted(key, siteOf)];
+        if (site !== network) await bySite[rule].consume(site, points);
+        return stands(await byKey[rule].consume(network, points));
       } catch (refusal) {
         if (!(refusal instanceof RateLimiterRes)) throw refusal;
         limited(rule);
@@ -72,15 +72,27 @@ export function createLimiter(width = 1, limited: CountLimit = () => undefined):
       }
     },
     async reset(rule, key) {
-      await limiters[rule].delete(byNetwork(key));
+      await Promise.all([
+        byKey[rule].delete(counted(key, networkOf)),
+        bySite[rule].delete(counted(key, siteOf)),
+      ]);
     },
   };
 }
 
+function limitersOf(width: number): Record<RuleName, RateLimiterMemory> {
+  return Object.fromEntries(
+    Object.entries(rules).map(([name, rule]) => [
+      name,
+      new RateLimiterMemory({ ...rule, points: rule.points * width, keyPrefix: name }),
+    ]),
+  ) as Record<RuleName, RateLimiterMemory>;
+}
+
 /** Here, so that no caller can forget it: who has one IPv6 address has 2^64 of them. */
-function byNetwork(key: string): string {
+function counted(key: string, place: (address: string) => string): string {
   const [address = '', ...rest] = key.split(' ');
-  return [networkOf(address), ...rest].join(' ');
+  return [place(address), ...rest].join(' ');
 }
 
 /**

@@ -277,9 +277,12 @@ export const guards: Readonly<Record<string, Readonly<Record<string, readonly Ed
     'one who has a /64 of IPv6 addresses takes another for each request': [
       [
         'infra/limiter.ts',
-        "return [networkOf(address), ...rest].join(' ');",
-        "return [address || networkOf(''), ...rest].join(' ');",
+        'const [network, site] = [counted(key, networkOf), counted(key, siteOf)];',
+        'const [network, site] = [key, counted(key, siteOf)];',
       ],
+    ],
+    'one who has a /48 of IPv6 addresses takes another /64 for each request': [
+      ['infra/limiter.ts', 'if (site !== network) await bySite[rule].consume(site, points);', ''],
     ],
   },
   leaks: {

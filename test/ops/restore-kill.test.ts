@@ -87,7 +87,10 @@ test('Each kill leaves what the next start, or the next restore, brings to one o
       // No command makes anything of the half of a swap.
       const words = halves % 2 === 0 ? ['user', 'list'] : ['backup'];
       const refused = await runCommand(words, env);
-      expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining('A restore was interrupted.') });
+      expect(refused).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining('A restore was interrupted.'),
+      });
       halves += 1;
     }
     if (step % 3 === 0) expect(await runCommand(['restore'], env)).toMatchObject({ status: 0 });

@@ -2,7 +2,7 @@
 import { expect, test } from 'bun:test';
 import { loadConfig } from '../../src/config.ts';
 import { clientAddress } from '../../src/http/address.ts';
-import { canonicalAddress, networkOf } from '../../src/infra/network.ts';
+import { canonicalAddress, networkOf, siteOf } from '../../src/infra/network.ts';
 
 test('every spelling of an address is one', () => {
   const spellings = {
@@ -27,6 +27,15 @@ test('IPv6 counts by /64 and IPv4 by itself, in whatever clothes', () => {
   expect(networkOf('::ffff:203.0.113.1')).toBe('203.0.113.1');
   expect(networkOf('203.0.113.2')).toBe('203.0.113.2');
   for (const other of ['unknown', '4711', 'alice@example.test', 'a:b']) expect(networkOf(other)).toBe(other);
+});
+
+test('a site is the /48 of an IPv6 address, and an IPv4 address its own', () => {
+  expect(siteOf('2001:db8:1:2::1')).toBe('2001:db8:1::/48');
+  expect(siteOf('2001:db8:1:ffff::1')).toBe('2001:db8:1::/48');
+  expect(siteOf('2001:db8:2::1')).toBe('2001:db8:2::/48');
+  expect(siteOf(networkOf('2001:db8:1:2::1'))).toBe('2001:db8:1::/48');
+  expect(networkOf(networkOf('2001:db8:1:2::1'))).toBe('2001:db8:1:2::/64');
+  expect(siteOf('203.0.113.1')).toBe('203.0.113.1');
 });
 
 const trusted = loadConfig({ TRUST_PROXY: '127.0.0.1, 10.0.0.0/8, 2001:db8:ffff::/48' }).TRUST_PROXY;
