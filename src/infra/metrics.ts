@@ -100,30 +100,22 @@ export function createMetrics(): Metrics {
 }
 
 function createCounts(registry: Registry): Counts {
-  const tally = (name: string, help: string, bounds = durations) =>
-    addTally(registry, { name, help, bounds });
-  const took = tally('chat_acknowledgement_seconds', 'From taking a message to acknowledging it.');
-  const transactions = tally('chat_commit_seconds', 'Write transactions, from BEGIN to the end of COMMIT.');
-  const batches = tally('chat_batch_messages', 'Messages handed to one transaction.', batchSizes);
-  const counter = (name: string, help: string, label: string) =>
-    new Counter({ name, help, labelNames: [label], registers: [registry] });
-  const refused = counter('chat_sends_refused_total', 'Messages refused, by the reason.', 'reason');
-  const limits = counter('chat_limits_hit_total', 'Refusals by a limit, by its name.', 'rule');
-  const logins = counter('chat_logins_total', 'Logins, by their outcome.', 'result');
-  const slow = new Counter({
-    name: 'chat_slow_queries_total',
-    help: 'Calls of the store that took longer than SLOW_QUERY_MS.',
-    registers: [registry],
+  return { ...countMessages(registry), ...countStore(registry), ...countRequests(registry) };
+}
+
+function countMessages(registry: Registry): Omit<GatewayCounts, 'limited'> {
+  const took = addTally(registry, {
+    name: 'chat_acknowledgement_seconds',
+    help: 'From taking a message to acknowledging it.',
+    bounds: durations,
   });
-  const requests = new Histogram({
-    name: 'chat_http_request_seconds',
-    help: 'HTTP requests, by the class of their status.',
-    labelNames: ['status'],
-    buckets: durations,
-    registers: [registry],
+  const refused = addCounter(registry, {
+    name: 'chat_sends_refused_total',
+    help: 'Messages refused, by the reason.',
+    label: 'reason',
   });
   let delivered = 0; // summed up here, where it costs nothing
-  const sum = (name: string, help: string, read: () => number) =>
+  const addSum = (name: string, help: string, read: () => number) =>
     new Counter({
       name,
       help,
@@ -133,22 +125,74 @@ function createCounts(registry: Registry): Counts {
         this.inc(read());
       },
     });
-  sum('chat_deliveries_total', 'Messages pushed to sockets, once for each.', () => delivered);
-  sum('chat_sends_accepted_total', 'Messages acknowledged.', () => took.count);
-  for (const result of ['ok', 'failed']) logins.inc({ result }, 0);
+  addSum('chat_sends_accepted_total', 'Messages acknowledged.', () => took.count);
+  addSum('chat_deliveries_total', 'Messages pushed to sockets, once for each.', () => delivered);
   return {
     acknowledged: (ms) => took.observe(ms / 1000),
     refused: (reason) => refused.inc({ reason }),
     delivered: (sockets) => {
       delivered += sockets;
     },
-    limited: (rule) => limits.inc({ rule }),
-    answered: (status, ms) => requests.observe({ status: `${Math.floor(status / 100)}xx` }, ms / 1000),
+  };
+}
+
+function countStore(registry: Registry): Pick<Counts, 'transaction' | 'batch' | 'slowQuery'> {
+  const transactions = addTally(registry, {
+    name: 'chat_commit_seconds',
+    help: 'Write transactions, from BEGIN to the end of COMMIT.',
+    bounds: durations,
+  });
+  const batches = addTally(registry, {
+    name: 'chat_batch_messages',
+    help: 'Messages handed to one transaction.',
+    bounds: batchSizes,
+  });
+  const slow = new Counter({
+    name: 'chat_slow_queries_total',
+    help: 'Calls of the store that took SLOW_QUERY_MS or more.',
+    registers: [registry],
+  });
+  return {
     transaction: (ms) => transactions.observe(ms / 1000),
     batch: (messages) => batches.observe(messages),
     slowQuery: () => slow.inc(),
+  };
+}
+
+function countRequests(registry: Registry): Pick<Counts, 'answered' | 'limited' | 'login'> {
+  const requests = new Histogram({
+    name: 'chat_http_request_seconds',
+    help: 'HTTP requests, by the class of their status.',
+    labelNames: ['status'],
+    buckets: durations,
+    registers: [registry],
+  });
+  const limits = addCounter(registry, {
+    name: 'chat_limits_hit_total',
+    help: 'Refusals by a limit, by its name.',
+    label: 'rule',
+  });
+  const logins = addCounter(registry, {
+    name: 'chat_logins_total',
+    help: 'Logins, by their outcome.',
+    label: 'result',
+  });
+  for (const result of ['ok', 'failed']) logins.inc({ result }, 0);
+  return {
+    answered: (status, ms) => requests.observe({ status: `${Math.floor(status / 100)}xx` }, ms / 1000),
+    limited: (rule) => limits.inc({ rule }),
     login: (result) => logins.inc({ result }),
   };
+}
+
+interface CounterOptions {
+  readonly name: string;
+  readonly help: string;
+  readonly label: string;
+}
+
+function addCounter(registry: Registry, { name, help, label }: CounterOptions): Counter {
+  return new Counter({ name, help, labelNames: [label], registers: [registry] });
 }
 
 interface TallyOptions {
