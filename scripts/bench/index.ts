@@ -1,4 +1,5 @@
 // The benchmarks' command: runs those that are named, or all, one after the other.
+import { backup } from './backup.ts';
 import { fanout } from './fanout.ts';
 import { flood } from './flood.ts';
 import { growth } from './growth.ts';
@@ -15,6 +16,10 @@ const benchmarks: Record<string, { meaning: string; run: (options: Options) => P
   paced: { meaning: 'times of acknowledgements and deliveries below saturation', run: paced },
   idle: { meaning: 'memory of a socket that only listens', run: idle },
   history: { meaning: 'reads, cold start and memory with few and many messages', run: history },
+  backup: {
+    meaning: 'snapshot and push beside people who chat, and a day of them at the remote',
+    run: backup,
+  },
   restore: { meaning: 'from a backup repository to a server that answers, step by step', run: restore },
   storm: { meaning: 'all sockets back at once after a stop and a kill, nothing missed', run: storm },
   flood: { meaning: 'ten people who chat beside 200 flooding sockets, and 500 logins at once', run: flood },

@@ -22,9 +22,9 @@ export const usage = `  --full                    the sizes that are reported; w
   --targets raw,ours,socketio
   --members 10,100,1000     fanout, paced: how many are in the group
   --seconds 3               fanout, paced: how long is measured
-  --pace 500                paced, storm: sends a second
+  --pace 500                paced, storm, backup: sends a second
   --sockets 10000           idle, storm
-  --sizes 10000,1000000     history: messages in the database
+  --sizes 10000,1000000     history, restore, backup: messages in the database
   --messages 300000         growth
   --connects 5000           growth
   --help                    this text

@@ -93,15 +93,19 @@ export async function startTarget(name: TargetName, folder: string, people: numb
   return startOurs(dataDir, { users: await populate(dataDir, { users: people }) });
 }
 
+interface StartOptions {
+  users?: string | null;
+  port?: number;
+  executable?: string | undefined;
+  limited?: boolean;
+  /** Further variables. */
+  env?: Record<string, string>;
+}
+
 /** Starts this server on a data folder: everything on, limits counted but wide unless `limited`. Port 0 takes a free one. */
 export function startOurs(
   dataDir: string,
-  {
-    users = null,
-    port = 0,
-    executable,
-    limited = false,
-  }: { users?: string | null; port?: number; executable?: string | undefined; limited?: boolean } = {},
+  { users = null, port = 0, executable, limited = false, env: more = {} }: StartOptions = {},
 ): Promise<Target> {
   const env = {
     DATA_DIR: dataDir,
@@ -109,6 +113,7 @@ export function startOurs(
     HOST: '127.0.0.1',
     RATE_LIMITS: limited ? 'on' : 'off',
     LOG_FORMAT: 'json',
+    ...more,
   };
   return startProcess(executable ? [executable] : [bun, join(root, 'src/index.ts')], env, users);
 }
