@@ -1,6 +1,6 @@
 // The git program for one local repository and one remote: its settings, its environment, and its errors in words.
 import { type Access, secretsOf } from './access.ts';
-import { executeWithin, GitError, type Outcome } from './git-process.ts';
+import { type Execution, executeWithin, GitError, type Outcome } from './git-process.ts';
 
 export interface Git {
   /**
@@ -26,9 +26,10 @@ export interface Git {
   save(args: readonly string[], path: string): Promise<void>;
   /**
    * Runs a push, and gives how many bytes of objects it has sent, to four digits.
+   * @param settings further ones, for this run
    * @throws GitError
    */
-  send(args: readonly string[]): Promise<number>;
+  send(args: readonly string[], settings: readonly string[]): Promise<number>;
 }
 
 export interface GitOptions {
@@ -41,6 +42,11 @@ export interface GitOptions {
   /** Stops the running command, and refuses further ones. */
   signal?: AbortSignal | undefined;
   /** Further settings, as `name=value`. */
+  settings?: readonly string[];
+}
+
+/** What one command is run with. */
+interface Details extends Pick<Execution, 'input' | 'path'> {
   settings?: readonly string[];
 }
 
@@ -90,11 +96,12 @@ export async function openGit(options: GitOptions): Promise<Git> {
   const program = Bun.which('git', { PATH: env.PATH ?? '' });
   if (!program)
     throw new GitError('absent', 'The git program is not installed, or not in PATH. Install git.');
-  const configured = [...ownSettings, ...loginSettings(access), ...settings].flatMap((one) => ['-c', one]);
-  const execute = (args: readonly string[], more: { input?: string | Uint8Array; path?: string } = {}) => {
+  const configured = [...ownSettings, ...loginSettings(access), ...settings];
+  const execute = (args: readonly string[], { settings: own = [], ...more }: Details = {}) => {
     const word = args[0] ?? '';
     const late = (seconds: number): string => explain(word, `it gave no sign of life for ${seconds} s`);
-    const command = [program, `--git-dir=${gitDir}`, ...configured, ...args];
+    const set = [...configured, ...own].flatMap((one) => ['-c', one]);
+    const command = [program, `--git-dir=${gitDir}`, ...set, ...args];
     return executeWithin(command, { env, limitMs: timeLimitMs, signal, late, ...more });
   };
   const succeed = async (...[args, more]: Parameters<typeof execute>): Promise<Outcome> => {
@@ -111,7 +118,7 @@ export async function openGit(options: GitOptions): Promise<Git> {
     },
     read: async (args) => (await succeed(args)).stdout,
     save: async (args, path) => void (await succeed(args, { path })),
-    send: async (args) => bytesSent((await succeed(args)).stderr),
+    send: async (args, own) => bytesSent((await succeed(args, { settings: own })).stderr),
   };
   await chooseSshCommand(git, env, access);
   return git;

@@ -204,6 +204,8 @@ async function writeCommit(git: Git, { tree, parents, atSeconds, message }: NewC
   return git.run(['hash-object', '-t', 'commit', '-w', '--stdin'], `${head.join('\n')}\n\n${message}\n`);
 }
 
+/** The first snapshot has nothing to be compared with but its own parts, which takes long and finds nothing. */
+const withoutDeltas = ['pack.window=0'];
 /** A local repository syncs all that it writes: it is the only other copy. */
 const localReceiver = '--receive-pack=git -c core.fsync=all -c receive.autogc=false receive-pack';
 
@@ -223,7 +225,8 @@ async function send(
   ];
   const lease = `--force-with-lease=refs/heads/${branch}:${expected ?? ''}`;
   const receiver = isLocal(access) ? [localReceiver] : [];
-  return git.send([...plain, ...receiver, lease, '--', access.address, `${commit}:refs/heads/${branch}`]);
+  const refs = `${commit}:refs/heads/${branch}`;
+  return git.send([...plain, ...receiver, lease, '--', access.address, refs], expected ? [] : withoutDeltas);
 }
 
 function describe({ takenAtMs, counts, database, sealed, schema }: Manifest): string {
