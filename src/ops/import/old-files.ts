@@ -89,7 +89,8 @@ function openReadOnly(path: string): Database {
   if (!statSync(path).isFile()) throw new Error(`${path} is no file.`);
   if (sizeOf(`${path}-journal`) > 0)
     throw new Error(
-      `${path} was left in the middle of a write. Copy the folder, open the copy once with sqlite3, import that.`,
+      `${path} was left in the middle of a write. Copy the folder, read a table of the copy with sqlite3, which takes ` +
+        'the write back, remove a -journal that is still there, and import the copy.',
     );
   const hasLog = sizeOf(`${path}-wal`) > 0;
   const flags = constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI;
