@@ -11,7 +11,7 @@ import { readOrMakeKey } from '../../infra/keyfile.ts';
 import { createLog } from '../../log.ts';
 import { acquireLock } from '../../store/lock.ts';
 import { openStore } from '../../store/open.ts';
-import { finishRestore } from '../backup/swap.ts';
+import { finishRestore, halfRestored, isHalfRestored } from '../backup/swap.ts';
 import type { Asked, Command } from '../command-line.ts';
 import { takeAccounts } from './accounts.ts';
 import { planChats } from './chats.ts';
@@ -92,6 +92,7 @@ async function takeInto(
   hash: typeof hashPasswords,
   { files, report, config, silent }: Work,
 ): Promise<void> {
+  if (isHalfRestored(config.DATA_DIR)) throw new Error(halfRestored);
   const defaultGroup = { groupId: config.DEFAULT_GROUP_ID, name: config.DEFAULT_GROUP_NAME };
   const path = join(dataDir, 'chat.db');
   const store = await openStore({ path, defaultGroup, emit: () => undefined, clock: Date.now });
