@@ -66,6 +66,7 @@ async function takeOver(work: Work): Promise<void> {
 
 /** Does all of it but the hashing, on a copy of the data that is thrown away. */
 async function tryOut(work: Work): Promise<void> {
+  if (isHalfRestored(work.config.DATA_DIR)) throw new Error(halfRestored);
   const trial = mkdtempSync(join(tmpdir(), 'import-trial-'));
   const remove = (): void => rmSync(trial, { recursive: true, force: true });
   process.once('exit', remove);
@@ -92,7 +93,6 @@ async function takeInto(
   hash: typeof hashPasswords,
   { files, report, config, silent }: Work,
 ): Promise<void> {
-  if (isHalfRestored(config.DATA_DIR)) throw new Error(halfRestored);
   const defaultGroup = { groupId: config.DEFAULT_GROUP_ID, name: config.DEFAULT_GROUP_NAME };
   const path = join(dataDir, 'chat.db');
   const store = await openStore({ path, defaultGroup, emit: () => undefined, clock: Date.now });
