@@ -190,6 +190,30 @@ describe('versions', () => {
     await expectRefusal(/newer version \(schema 99/, [], { BACKUP_REPO: other });
   });
 
+  test('Snapshots of every older schema are brought up to date, and no copy of before is left.', async () => {
+    const sqlFolder = joinPath(import.meta.dir, '../../src/store/migrations');
+    const migrations = readdirSync(sqlFolder).sort();
+    for (const schema of [1, 2, migrations.length - 1]) {
+      const older = joinPath(folder, `schema ${schema}`);
+      mkdirSync(older);
+      using database = new Database(joinPath(older, 'chat.db'), { create: true });
+      for (const name of migrations.slice(0, schema))
+        database.run(readFileSync(joinPath(sqlFolder, name), 'utf8'));
+      database.run(`PRAGMA user_version = ${schema}`);
+      database.run(`INSERT INTO accounts (uid, first_name, last_name, first_key, last_key, email, email_key, phone,
+        picture, password_hash, created_at, verified_at) VALUES (7, 'Old', 'Hand', 'old', 'hand', 'old@example.test',
+        'old@example.test', '', '', '', 1, 1)`);
+      database.close();
+      const other = await createRemote(joinPath(folder, `schema ${schema}.git`));
+      await made({ DATA_DIR: older, BACKUP_REPO: other });
+      const to = joinPath(folder, `restored ${schema}`);
+      expect(await restore(['--to', to], { BACKUP_REPO: other })).toMatchObject({ status: 0 });
+      expect(readdirSync(to).filter((name) => /upgrade|restore/.test(name))).toEqual([]);
+      const { stdout } = await runCommand(['user', 'list'], { DATA_DIR: to });
+      expect(stdout).toInclude('old@example.test');
+    }
+  });
+
   test('A snapshot of the layout of version 0.2, one database file, is restored; nothing in it says who was erased.', async () => {
     const old = await createRemote(joinPath(folder, 'old.git'));
     const clone = joinPath(folder, 'clone');

@@ -3,9 +3,11 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
+import { listSnapshots } from '../../src/ops/backup/fetch.ts';
 import { restore } from '../../src/ops/backup/restore.ts';
 import { failureOf, Installation, localTarget } from '../support/backup.ts';
 import { runCommand } from '../support/command.ts';
+import { git } from '../support/git.ts';
 import { type GitDaemon, serveRepositories } from '../support/git-daemon.ts';
 import { Line } from '../support/line.ts';
 import { LogFile } from '../support/log-file.ts';
@@ -22,6 +24,7 @@ beforeAll(async () => {
   await Bun.sleep(1000); // times of snapshots are told in seconds
   installation.say('two');
   await installation.backUp();
+  await git('--git-dir', installation.repo, 'config', 'uploadpack.allowFilter', 'true');
   daemon = await serveRepositories(joinPath(root, 'here'));
 });
 afterAll(async () => {
@@ -39,7 +42,7 @@ function restoreThrough(line: Line, folder: string) {
   return restore({ ...request, target: localTarget(folder, repo) }, { stallMs: 1000 });
 }
 
-test('The newest and an older snapshot are restored over the network, and listed without being fetched.', async () => {
+test('The newest and an older snapshot are restored over the network.', async () => {
   const env = { BACKUP_REPO: `${daemon.url}/remote.git` };
   const folder = joinPath(root, 'newest');
   expect(await runCommand(['restore'], { ...env, DATA_DIR: folder })).toMatchObject({ status: 0 });
@@ -50,6 +53,17 @@ test('The newest and an older snapshot are restored over the network, and listed
   const words = ['restore', '--at', older.commit];
   expect(await runCommand(words, { ...env, DATA_DIR: other })).toMatchObject({ status: 0 });
   expect(texts(other)).toEqual(['one']);
+});
+
+test('Listing fetches the commits alone, from a daemon that may leave out files and from a folder of this machine.', async () => {
+  for (const repo of [`${daemon.url}/remote.git`, installation.repo]) {
+    const folder = mkdtempSync(joinPath(root, 'list-'));
+    const { access, branch } = localTarget(folder, repo);
+    const heads = await listSnapshots({ access, branch, folder });
+    expect(heads).toHaveLength(2);
+    const counted = await git('--git-dir', joinPath(folder, 'list'), 'count-objects', '-v');
+    expect(counted).toMatch(/^in-pack: 2$/m);
+  }
 });
 
 test('A remote that falls silent is given up, one that goes away is told of; the next try is a whole one.', async () => {
