@@ -192,11 +192,13 @@ describe('what is wrong with the configuration', () => {
     expect((await examine({ DATA_DIR: sound, ...trusted })).find('public address')?.state).toBe('ok');
   });
 
-  test('A port that another program has is told.', async () => {
+  test('A port that another program has is told, and a host that is none of ours.', async () => {
     using other = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response('') });
     const { ok, find } = await examine({ DATA_DIR: sound, PORT: String(other.port) });
     expect(ok).toBe(false);
     expect(find('server')?.detail).toContain('another program has it');
+    const elsewhere = await examine({ DATA_DIR: sound, HOST: '192.0.2.1' });
+    expect(elsewhere.find('server')?.detail).toContain('no address of this machine');
   });
 });
 

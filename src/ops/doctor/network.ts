@@ -19,6 +19,12 @@ async function checkAnswer({ config }: Examination): Promise<Check> {
   return fail(`runs on this folder and does not answer at ${url}: check HOST and PORT, or restart it`);
 }
 
+const portRemedies: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another program has it: end that, or set PORT',
+  EACCES: 'this user may not have it: set PORT to one above 1023',
+  EADDRNOTAVAIL: 'HOST is no address of this machine',
+};
+
 function checkPort({ config: { HOST, PORT } }: Examination): Check {
   if (PORT === 0) return ok('does not run; it takes a free port');
   try {
@@ -26,8 +32,7 @@ function checkPort({ config: { HOST, PORT } }: Examination): Check {
     return ok(`does not run; port ${PORT} is free`);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-    const remedy =
-      code === 'EADDRINUSE' ? 'another program has it: end that, or set PORT' : `check HOST (${code})`;
+    const remedy = portRemedies[code] ?? `check HOST (${code})`;
     return fail(`does not run, and port ${PORT} cannot be had: ${remedy}`);
   }
 }
