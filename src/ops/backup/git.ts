@@ -65,11 +65,8 @@ const ownSettings = [
   'core.hooksPath=/dev/null',
   'gc.auto=0',
   'maintenance.auto=false',
-  'fetch.unpackLimit=1000000',
   'pack.threads=1',
   'core.bigFileThreshold=50m', // larger files are streamed: comparing two of them takes several times their size
-  'http.lowSpeedLimit=1000',
-  'http.lowSpeedTime=60',
 ];
 
 interface Explanation {

@@ -1,5 +1,5 @@
 // Backups and drills on behalf of the server: each in a child process, by schedule or on request, one of a kind at a time.
-import { setPriority } from 'node:os';
+import { constants, setPriority } from 'node:os';
 import { z } from 'zod';
 import type { Log } from '../../log.ts';
 import type { BackupReport } from './backup.ts';
@@ -159,7 +159,7 @@ function startChild(words: readonly string[], { command, env, log }: RunnerOptio
     stderr: 'pipe',
   });
   try {
-    setPriority(child.pid, 10); // answering people goes before copying and compressing
+    setPriority(child.pid, constants.priority.PRIORITY_LOW); // answering people goes before copying and compressing
   } catch (error) {
     log.debug('a child runs at full priority', { words: words.join(' '), reason: String(error) });
   }
