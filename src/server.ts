@@ -14,7 +14,6 @@ import { Sessions } from './accounts/sessions.ts';
 import { createApp } from './app.ts';
 import { ChatService } from './chats/service.ts';
 import type { Config } from './config.ts';
-import { AppError } from './errors.ts';
 import { isSocketPath } from './gateway/admission.ts';
 import type { Connection } from './gateway/connection.ts';
 import { Gateway } from './gateway/gateway.ts';
@@ -43,7 +42,7 @@ import { addGauges } from './ops/metrics/gauges.ts';
 import { watchAppends, watchEventLoop, watchLogins, watchStore } from './ops/metrics/watch.ts';
 import { createOutageLog } from './ops/outage-log.ts';
 import type { AdminStore } from './store/admin-store.ts';
-import { asUnavailable, diskFull } from './store/failures.ts';
+import { isDiskFull } from './store/failures.ts';
 import { acquireLock } from './store/lock.ts';
 import { openStore } from './store/open.ts';
 import type { OwnDataStore } from './store/own-data-store.ts';
@@ -89,7 +88,7 @@ export interface RunningServer {
  */
 export function startServer(options: ServerOptions): Promise<RunningServer> {
   return start(options).catch((error: unknown) => {
-    throw isForWantOfRoom(error) ? noRoom(options.config.DATA_DIR, error) : error;
+    throw isDiskFull(error) ? noRoom(options.config.DATA_DIR, error) : error;
   });
 }
 
@@ -318,12 +317,6 @@ function assemble(
     hashing: hashingFigures,
   });
   return { app, gateway, sessions, ownData, recovery, audit, mailer, backups, drills, health };
-}
-
-function isForWantOfRoom(error: unknown): boolean {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOSPC') return true;
-  const failure = asUnavailable(error);
-  return failure instanceof AppError && failure.message.startsWith(diskFull);
 }
 
 function noRoom(dataDir: string, cause: unknown): Error {

@@ -3,8 +3,7 @@ import { SQLiteError } from 'bun:sqlite';
 import { AppError } from '../errors.ts';
 import { isThenable } from './watch.ts';
 
-/** What everybody who is refused for it is told first. */
-export const diskFull = 'The disk is full.';
+const diskFull = 'The disk is full.';
 
 /** By how SQLite's code begins: https://sqlite.org/rescode.html */
 const reasons: readonly [code: string, reason: string][] = [
@@ -19,16 +18,26 @@ const reasons: readonly [code: string, reason: string][] = [
 
 const retryAfterMs = 5000;
 
+function reasonOf(error: unknown): string | undefined {
+  if (!(error instanceof SQLiteError)) return undefined;
+  return reasons.find(([code]) => error.code?.startsWith(code))?.[1];
+}
+
 /** What passes as AppError `unavailable`; anything else is a defect and stays what it is. */
 export function asUnavailable(error: unknown): unknown {
   const cause = error instanceof Error && error.cause instanceof SQLiteError ? error.cause : error;
-  if (!(cause instanceof SQLiteError)) return error;
-  const [, reason] = reasons.find(([code]) => cause.code?.startsWith(code)) ?? [];
+  const reason = error instanceof AppError ? undefined : reasonOf(cause);
   if (reason === undefined) return error;
   const words = `${reason} Nothing was saved, try again later.`;
   const unavailable = new AppError('unavailable', words, { retryAfterMs });
   unavailable.cause = cause;
   return unavailable;
+}
+
+/** Whether something failed because the disk is full, the database's file or another. */
+export function isDiskFull(error: unknown): boolean {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOSPC') return true;
+  return reasonOf(error instanceof AppError ? error.cause : error) === diskFull;
 }
 
 /**

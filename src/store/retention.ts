@@ -8,6 +8,8 @@ import type { Driver, Queries } from './sqlite.ts';
 /** How many chats are looked at, and how many messages are removed, in one go: a few milliseconds' work each. */
 const chatsAtOnce = 1000;
 const messagesAtOnce = 250;
+/** How many messages could be removed in the time that it takes to turn to another chat. */
+const worthOfChat = 10;
 const dayMs = 24 * 60 * 60 * 1000;
 
 export function createRetentionStore(driver: Driver, defaultGroupId: string): RetentionStore {
@@ -55,15 +57,24 @@ export function createRetentionStore(driver: Driver, defaultGroupId: string): Re
 
     removeOldMessages: async ({ mostDays, now }, after) => {
       const rows = await looked.all({ after, mostDays });
-      const due = rows.find((chat) => isOutside(chat.oldestAt, chat.days, now));
-      if (!due) return { removed: 0, next: rows.length < chatsAtOnce ? null : (rows.at(-1)?.id ?? null) };
-      const removed = await driver.write(
-        async (tx) => removeFrom(tx, due.id, { rows: await oldest.all({ chatId: due.id, mostDays }), now }),
+      const due = rows.filter((chat) => isOutside(chat.oldestAt, chat.days, now));
+      const next = rows.length < chatsAtOnce ? null : (rows.at(-1)?.id ?? null);
+      if (due.length === 0) return { removed: 0, next };
+      return driver.write(
+        async (tx) => {
+          let removed = 0;
+          for (const [index, { id }] of due.entries()) {
+            const here = await removeFrom(tx, id, { rows: await oldest.all({ chatId: id, mostDays }), now });
+            removed += here;
+            // A chat that lost all that was looked at is looked at again.
+            if (here === messagesAtOnce) return { removed, next: id - 1 };
+            if (removed + index * worthOfChat >= messagesAtOnce) return { removed, next: id };
+          }
+          return { removed, next };
+        },
         undefined,
         { keepsVersion: true },
       );
-      // A chat that lost a full stretch is looked at again.
-      return { removed, next: removed < messagesAtOnce ? due.id : due.id - 1 };
     },
   };
 }
