@@ -184,6 +184,21 @@ describe('a clock that is set back by a day', () => {
     expect.unreachable('the limit was never met');
   });
 
+  test('ends no session that was just opened for one that seems to have been used later', async () => {
+    const account = await server.store.findAccount(alice.uid);
+    const checked = { passwordHash: account?.passwordHash ?? '', most: 100 };
+    for (let index = 0; index < 100; index += 1) {
+      const hashes = { cookieHash: `cookie ${index}`, tokenHash: `token ${index}` };
+      const session = { uid: alice.uid, ...hashes, createdAt: server.clock(), device: '' };
+      await server.store.openSession(session, checked);
+    }
+    server.setClock(-dayMs);
+    const { body } = await call(server, 'login', { EMAIL: alice.email, PASSWORD: alice.password });
+    const opened = { UID: body.UID, COOKIE: body.COOKIE };
+    expect((await call(server, 'readSettings', opened)).status).toBe(200);
+    expect(Object.keys((await call(server, 'listSessions', opened)).body.sessions).length).toBe(100);
+  });
+
   test('lets those who have long been silent make room for others all the same', async () => {
     const sockets: TestSocket[] = [];
     while (sockets.length < socketLimits.unannouncedPerAddress) sockets.push(await TestSocket.open(server));
