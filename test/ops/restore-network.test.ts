@@ -9,6 +9,7 @@ import { failureOf, Installation, localTarget } from '../support/backup.ts';
 import { runCommand } from '../support/command.ts';
 import { git } from '../support/git.ts';
 import { type GitDaemon, serveRepositories } from '../support/git-daemon.ts';
+import { serveGitHttp } from '../support/git-http.ts';
 import { Line } from '../support/line.ts';
 import { LogFile } from '../support/log-file.ts';
 
@@ -53,6 +54,26 @@ test('The newest and an older snapshot are restored over the network.', async ()
   const words = ['restore', '--at', older.commit];
   expect(await runCommand(words, { ...env, DATA_DIR: other })).toMatchObject({ status: 0 });
   expect(texts(other)).toEqual(['one']);
+});
+
+test('Over http with a login both kinds of snapshots are restored, and a wrong login is refused without being shown.', async () => {
+  await using http = serveGitHttp(joinPath(root, 'here'), 'me:right token');
+  const env = {
+    BACKUP_REPO: `${http.origin.replace('//', '//me@')}/remote.git`,
+    DATA_DIR: joinPath(root, 'http'),
+  };
+  const wrong = await runCommand(['restore'], { ...env, BACKUP_TOKEN: 'wrong token' });
+  expect(wrong).toMatchObject({
+    status: 1,
+    stderr: expect.stringMatching(/cannot be read: .*Authentication failed/),
+  });
+  expect(wrong.stderr).not.toInclude('wrong token');
+  const right = { ...env, BACKUP_TOKEN: 'right token' };
+  const { stdout } = await runCommand(['restore', '--list', '--json'], right);
+  const [, older] = JSON.parse(stdout).snapshots;
+  for (const args of [[], ['--at', older.commit]])
+    expect(await runCommand(['restore', ...args], right)).toMatchObject({ status: 0 });
+  expect(texts(env.DATA_DIR)).toEqual(['one']);
 });
 
 test('Listing fetches the commits alone, from a daemon that may leave out files and from a folder of this machine.', async () => {
