@@ -85,6 +85,14 @@ export class Installation {
     return runBackup(this.target, options);
   }
 
+  /** Makes as many more snapshots, of a message each. */
+  async backUpOften(times: number): Promise<void> {
+    for (let run = 0; run < times; run++) {
+      this.say(`more ${run} ${crypto.randomUUID()}`);
+      await this.backUp();
+    }
+  }
+
   /** The error that a backup ends with; fails when it does not end with one. */
   failure(options?: BackupOptions): Promise<BackupError> {
     return failureOf(this.backUp(options));
