@@ -67,10 +67,22 @@ export function noteBackupState(dataDir: string, news: Partial<BackupState>): vo
   using lock = acquireLock(join(folder, 'state-lock.db'), patienceMs);
   if (!lock) throw new Error('Another process does not let go of the state of the backups.');
   const path = join(folder, 'state.json');
-  writeFileSync(`${path}.new`, `${JSON.stringify({ ...readBackupState(dataDir), ...news })}\n`, {
-    mode: 0o600,
-  });
+  const state = { ...before(readBackupState(dataDir), news), ...news };
+  writeFileSync(`${path}.new`, `${JSON.stringify(state)}\n`, { mode: 0o600 });
   renameSync(`${path}.new`, path);
+}
+
+/** What was noted earlier was earlier, also when the clock was set back since: else it would hide a failure. */
+function before(state: BackupState, { lastSuccess, lastFailure }: Partial<BackupState>): BackupState {
+  return {
+    ...state,
+    lastSuccess: state.lastSuccess && notAfter(state.lastSuccess, (lastFailure?.atMs ?? Infinity) - 1),
+    lastFailure: state.lastFailure && notAfter(state.lastFailure, lastSuccess?.atMs ?? Infinity),
+  };
+}
+
+function notAfter<Outcome extends { atMs: number }>(outcome: Outcome, atMs: number): Outcome {
+  return { ...outcome, atMs: Math.min(outcome.atMs, atMs) };
 }
 
 function folderOf(dataDir: string): string {

@@ -40,11 +40,19 @@ function checkLast(state: BackupState, { backups, since }: BackupPlan, now: numb
   const last = lastSuccess ? `the last backup is ${formatSpan(now - lastSuccess.atMs)} old` : 'no backup yet';
   if (lastFailure && isFailing(state))
     return warn(`${last}; ${formatSpan(now - lastFailure.atMs)} ago one failed: ${lastFailure.message}`);
+  if (lastSuccess && isAhead(lastSuccess.atMs, now)) return warn(`the last backup ${ahead}`);
   const dueAt = (lastSuccess?.atMs ?? since) + 2 * longestGapMs(backups, now) + graceMs;
   if (now < dueAt) return ok(lastSuccess ? `${last}, ${formatBytes(lastSuccess.bytes)}` : last);
   const remedy = backups === 'off' ? 'look at the timer that makes them' : 'look into the log';
   return warn(`${last}: ${remedy}`);
 }
+
+/** Of a clock that was ahead: how old it is nobody knows, and it would seem new until then. */
+function isAhead(atMs: number, now: number): boolean {
+  return atMs > now + graceMs;
+}
+
+const ahead = 'has a time that is yet to come: look at the clock, and make one';
 
 function checkRemote(bytes: number | null, maxBytes: number): Check {
   if (bytes === null) return ok('its size is not known yet');
@@ -57,6 +65,7 @@ function checkDrill(last: BackupState['lastDrill'], { drills, since }: BackupPla
   if (drills === 'off' && !last) return ok('no drills are planned');
   if (last && !last.ok)
     return warn(`the restore drill failed ${formatSpan(now - last.atMs)} ago: ${last.message}`);
+  if (last && isAhead(last.atMs, now)) return warn(`the last restore drill ${ahead}`);
   const words = last
     ? `the last restore drill was ${formatSpan(now - last.atMs)} ago`
     : 'no restore drill yet';
