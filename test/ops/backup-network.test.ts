@@ -96,6 +96,24 @@ describe('a line', () => {
   });
 });
 
+test('a remote that can leave nothing out of what it sends is learned anew all the same, and forgotten again', async () => {
+  await using daemon = await serveRepositories(home.folder);
+  const remote = home.with({ access: accessOf({ repo: `${daemon.url}/remote.git` }), keep: 3 });
+  home.say(...Array.from({ length: 40 }, () => random(8192)));
+  await remote.backUpOften(4);
+  const local = join(home.dataDir, 'backup', 'repository');
+  await rm(local, { recursive: true });
+  await remote.backUpOften(1);
+  expect(await listCommits(home.repo)).toHaveLength(3);
+  expect(await home.stored()).toHaveLength(46);
+  const sizes = await git('--git-dir', local, 'count-objects', '-v');
+  expect(Number(/^size-pack: (\d+)$/m.exec(sizes)?.[1])).toBeLessThan(20);
+  expect(
+    await git('--git-dir', home.repo, 'config', '--get', 'uploadpack.allowFilter').catch(() => 'unset'),
+  ).toBe('unset');
+  expect(Number(/^size: (\d+)$/m.exec(sizes)?.[1])).toBeLessThan(1000); // one snapshot's 600 KiB
+});
+
 describe('a login', () => {
   const login = 'alice:s3cret/of@alice';
   const [username = '', password = ''] = login.split(':');
