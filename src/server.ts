@@ -23,7 +23,7 @@ import { type Bus, createBus } from './infra/bus.ts';
 import { openDataFolder } from './infra/data-folder.ts';
 import { createGuesses } from './infra/guesses.ts';
 import { readOrMakeKey } from './infra/keyfile.ts';
-import { createLimiter, wide } from './infra/limiter.ts';
+import { createLimiter, type Limiter, wide } from './infra/limiter.ts';
 import { createMailer } from './infra/mailer.ts';
 import { createMetrics, type Metrics } from './infra/metrics.ts';
 import { createTurns } from './infra/turns.ts';
@@ -46,7 +46,7 @@ import { isDiskFull } from './store/failures.ts';
 import { acquireLock } from './store/lock.ts';
 import { openStore } from './store/open.ts';
 import type { OwnDataStore } from './store/own-data-store.ts';
-import type { Store, StoreEvent } from './store/store.ts';
+import type { Note, Store, StoreEvent } from './store/store.ts';
 
 /**
  * How long a connection may be idle, and a whole body may take to come: Bun counts no byte of it as a sign of life, so
@@ -93,57 +93,19 @@ export function startServer(options: ServerOptions): Promise<RunningServer> {
 }
 
 async function start({
-  config,
-  log,
-  command,
   clock = Date.now,
   elapsed = () => performance.now(),
+  ...given
 }: ServerOptions): Promise<RunningServer> {
-  openDataFolder(config.DATA_DIR, log);
-  const lock = lockFolder(config.DATA_DIR);
-  const finished = finishRestore(config.DATA_DIR);
-  if (finished) log.warn('a restore that was interrupted is finished now', { before: finished.aside });
+  const { config, log } = given;
   const bus = createBus<StoreEvent>(log);
   const metrics = createMetrics();
-  const store = await openStore({
-    path: join(config.DATA_DIR, 'chat.db'),
-    defaultGroup: { groupId: config.DEFAULT_GROUP_ID, name: config.DEFAULT_GROUP_NAME },
-    emit: bus.emit,
-    clock,
-    upgraded: (upgrade) => log.info('the database was upgraded', { ...upgrade }),
-    watch: watchStore(metrics.counts, config.SLOW_QUERY_MS, log),
-    failed: createOutageLog(log, elapsed),
-  }).catch((error: unknown) => {
-    lock[Symbol.dispose]();
-    throw error;
-  });
   const headers = safetyHeaders(config.CORS_ORIGINS, config.HSTS_SECONDS);
-  const { app, gateway, sessions, ownData, recovery, audit, mailer, backups, drills, health } = assemble(
-    { config, log, command, clock, elapsed, headers, metrics },
-    store,
-    bus,
-  );
-
-  const entrance = createEntrance<Connection>({
-    app: (request, bindings) => app.fetch(request, bindings),
-    sockets: { accepts: isSocketPath, upgrade: (...asked) => gateway.upgrade(...asked) },
-    turn: createTurns(requestsPerTurn),
-    idleSeconds: requestSeconds,
-    trusted: config.TRUST_PROXY,
-    headers,
-    answered: metrics.counts.answered,
-    log,
-  });
-  const server: Server<Connection> = Bun.serve({
-    port: config.PORT,
-    hostname: config.HOST,
-    idleTimeout: requestSeconds,
-    // Larger ones than Bun would refuse with an empty answer are refused by the app, before they are read.
-    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    development: false,
-    websocket: gateway.handler,
-    ...entrance,
-  });
+  const setting = { ...given, clock, elapsed, headers, metrics };
+  const { lock, store } = await openData(setting, bus);
+  const parts = assemble(setting, store, bus);
+  const { gateway, sessions, ownData, recovery, audit, mailer, backups, drills, health } = parts;
+  const server = listen(setting, parts);
   gateway.use(server);
   const stopLoopWatch = watchEventLoop(metrics);
   const stopWatch = watchForeignWrites({ store, announced: () => gateway.announced(), emit: bus.emit, log });
@@ -181,106 +143,86 @@ async function start({
   };
 }
 
-/** Makes the parts and hands each what it uses. */
-function assemble(
-  {
-    config,
-    log,
-    command,
+/** What every part is made with. */
+interface Setting extends Required<ServerOptions> {
+  readonly headers: SafetyHeaders;
+  readonly metrics: Metrics;
+}
+
+/** Takes the data folder for this server, finishes what a restore left of it, and opens the database. */
+async function openData({ config, log, clock, elapsed, metrics }: Setting, bus: Bus<StoreEvent>) {
+  openDataFolder(config.DATA_DIR, log);
+  const lock = lockFolder(config.DATA_DIR);
+  const finished = finishRestore(config.DATA_DIR);
+  if (finished) log.warn('a restore that was interrupted is finished now', { before: finished.aside });
+  const store = await openStore({
+    path: join(config.DATA_DIR, 'chat.db'),
+    defaultGroup: { groupId: config.DEFAULT_GROUP_ID, name: config.DEFAULT_GROUP_NAME },
+    emit: bus.emit,
     clock,
-    elapsed,
+    upgraded: (upgrade) => log.info('the database was upgraded', { ...upgrade }),
+    watch: watchStore(metrics.counts, config.SLOW_QUERY_MS, log),
+    failed: createOutageLog(log, elapsed),
+  }).catch((error: unknown) => {
+    lock[Symbol.dispose]();
+    throw error;
+  });
+  return { lock, store };
+}
+
+/** Lets requests and sockets in. @throws Error when the port is taken */
+function listen(
+  { config, log, headers, metrics }: Setting,
+  { app, gateway }: Pick<ReturnType<typeof assemble>, 'app' | 'gateway'>,
+): Server<Connection> {
+  const entrance = createEntrance<Connection>({
+    app: (request, bindings) => app.fetch(request, bindings),
+    sockets: { accepts: isSocketPath, upgrade: (...asked) => gateway.upgrade(...asked) },
+    turn: createTurns(requestsPerTurn),
+    idleSeconds: requestSeconds,
+    trusted: config.TRUST_PROXY,
     headers,
-    metrics,
-  }: Required<ServerOptions> & { headers: SafetyHeaders; metrics: Metrics },
-  store: Store & AdminStore & OwnDataStore,
-  bus: Bus<StoreEvent>,
-) {
-  const inData = (name: string) => join(config.DATA_DIR, name);
-  const width = config.RATE_LIMITS ? 1 : wide;
+    answered: metrics.counts.answered,
+    log,
+  });
+  return Bun.serve({
+    port: config.PORT,
+    hostname: config.HOST,
+    idleTimeout: requestSeconds,
+    // Larger ones than Bun would refuse with an empty answer are refused by the app, before they are read.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    development: false,
+    websocket: gateway.handler,
+    ...entrance,
+  });
+}
+
+/** Makes the parts and hands each what it uses. */
+function assemble(setting: Setting, store: Store & AdminStore & OwnDataStore, bus: Bus<StoreEvent>) {
+  const { config, log, clock, elapsed, headers, metrics } = setting;
   const { counts } = metrics;
   const { limited } = counts;
+  const width = config.RATE_LIMITS ? 1 : wide;
   const limiter = createLimiter(width, limited);
-  const serverSecret = readOrMakeKey(inData('server.secret'), newInstallationKey);
   const audit = createAudit(store, clock, log);
   const note = watchLogins(audit.note, counts);
-  const sessions = new Sessions({ store, serverSecret, note, clock, log });
-  const mailer = createMailer({
-    smtpUrl: config.SMTP_URL,
-    from: config.MAIL_FROM ?? defaultSender(config.SMTP_URL),
-    outbox: inData('outbox'),
-    log,
-    clock,
-  });
-  const sender = { serviceName: config.DEFAULT_GROUP_NAME };
-  // Not widened with the limits: nobody needs more wrong codes, whatever is tried out with the limits off.
-  const factorGuesses = createGuesses('secondFactor', 1, limited);
-  const passwordGuesses = createGuesses('password', width, limited);
-  const secondFactors = new SecondFactors({
+  const accountParts = assembleAccounts(setting, store, { limiter, width, note });
+  const { sessions, ownData, recovery, mailer } = accountParts;
+  const chats = new ChatService({
     store,
-    passwordGuesses,
-    guesses: factorGuesses,
-    mailer,
-    sender,
     note,
-    clock,
-    log,
-  });
-  const accountDeps = {
-    store,
-    sessions,
-    codes: new OneTimeCodes({ store, mailer, sender, clock, limitCodes: config.RATE_LIMITS }),
-    secondFactors,
-    mailer,
     limiter,
-    loginGuesses: createGuesses('login', width, limited),
-    passwordGuesses,
-    // As many as two codes have tries: people take an older mail's code for the newest.
-    codeGuesses: createGuesses('code', 2 * width, limited),
-    sender,
-    note,
+    retentionDays: config.RETENTION_DAYS ?? null,
     clock,
-    log,
-    registration: { mode: config.REGISTRATION, allowedDomains: config.ALLOWED_EMAIL_DOMAINS ?? null },
-  };
-  const ownData = new OwnData(accountDeps);
-  const recovery = new PasswordRecovery({
-    ...accountDeps,
-    resetGuesses: createGuesses('reset', width, limited),
   });
-  const retentionDays = config.RETENTION_DAYS ?? null;
-  const chats = new ChatService({ store, note, limiter, retentionDays, clock });
   const messages = new MessageService(watchAppends(store, counts), note, clock);
-  const children = config.BACKUP_REPO
-    ? {
-        command,
-        env: backupEnvironment(config),
-        dataDir: config.DATA_DIR,
-        log,
-        clock,
-        note: (kind: RunnerNote, detail: string) => void note({ kind, uid: null, actor: 'server', detail }),
-      }
-    : null;
-  const exposure = exposureOf(config);
-  if (exposure) log.warn('backups are not safe', { reason: exposure });
-  const backups = children && createBackupRunner({ ...children, schedule: config.BACKUP_SCHEDULE });
-  const drills = children && createDrillRunner({ ...children, schedule: config.DRILL_SCHEDULE });
-  const adminKey = config.ADMIN_KEY ?? readOrMakeKey(inData('admin.key'), newInstallationKey);
+  const { backups, drills } = startRunners(setting, note);
+  const adminKey = config.ADMIN_KEY ?? readOrMakeKey(join(config.DATA_DIR, 'admin.key'), newInstallationKey);
   const guard = createAdminGuard({ keys: [adminKey], limiter, audit: note });
   const keys = config.METRICS_KEY ? [adminKey, config.METRICS_KEY] : [adminKey];
-  const health = createHealth({
-    dataDir: config.DATA_DIR,
-    lowDiskBytes: config.DISK_LOW_BYTES,
-    probe: () => store.probe(),
-    backups: config.BACKUP_REPO ? backupPlanOf(config, clock()) : null,
-    clock,
-  });
+  const health = examineHealth(setting, store);
   const app = createApp({
-    accounts: new AccountService(accountDeps),
-    profiles: new ProfileService(accountDeps),
-    secondFactors,
-    ownData,
-    sessions,
-    recovery,
+    ...accountParts,
     chats,
     messages,
     health,
@@ -317,6 +259,79 @@ function assemble(
     hashing: hashingFigures,
   });
   return { app, gateway, sessions, ownData, recovery, audit, mailer, backups, drills, health };
+}
+
+/** What the answers to `/healthz` and `/readyz` are looked up by. */
+function examineHealth({ config, clock }: Setting, store: Store & AdminStore) {
+  return createHealth({
+    dataDir: config.DATA_DIR,
+    lowDiskBytes: config.DISK_LOW_BYTES,
+    probe: () => store.probe(),
+    backups: config.BACKUP_REPO ? backupPlanOf(config, clock()) : null,
+    clock,
+  });
+}
+
+/** What accounts are made of: sign-up, login, sessions, profile, second factor, deletion. */
+function assembleAccounts(
+  { config, log, clock, metrics }: Setting,
+  store: Store & OwnDataStore,
+  { limiter, width, note }: { limiter: Limiter; width: number; note: Note },
+) {
+  const inData = (name: string) => join(config.DATA_DIR, name);
+  const guesses = (name: string, wider = width) => createGuesses(name, wider, metrics.counts.limited);
+  const serverSecret = readOrMakeKey(inData('server.secret'), newInstallationKey);
+  const sessions = new Sessions({ store, serverSecret, note, clock, log });
+  const mailer = createMailer({
+    smtpUrl: config.SMTP_URL,
+    from: config.MAIL_FROM ?? defaultSender(config.SMTP_URL),
+    outbox: inData('outbox'),
+    log,
+    clock,
+  });
+  const sender = { serviceName: config.DEFAULT_GROUP_NAME };
+  const common = { store, mailer, sender, note, clock, log, passwordGuesses: guesses('password') };
+  // Not widened with the limits: nobody needs more wrong codes, whatever is tried out with the limits off.
+  const secondFactors = new SecondFactors({ ...common, guesses: guesses('secondFactor', 1) });
+  const deps = {
+    ...common,
+    sessions,
+    codes: new OneTimeCodes({ store, mailer, sender, clock, limitCodes: config.RATE_LIMITS }),
+    secondFactors,
+    limiter,
+    loginGuesses: guesses('login'),
+    // As many as two codes have tries: people take an older mail's code for the newest.
+    codeGuesses: guesses('code', 2 * width),
+    registration: { mode: config.REGISTRATION, allowedDomains: config.ALLOWED_EMAIL_DOMAINS ?? null },
+  };
+  return {
+    accounts: new AccountService(deps),
+    profiles: new ProfileService(deps),
+    secondFactors,
+    ownData: new OwnData(deps),
+    sessions,
+    recovery: new PasswordRecovery({ ...deps, resetGuesses: guesses('reset') }),
+    mailer,
+  };
+}
+
+/** Starts the schedules of backups and drills; null where there is no repository. */
+function startRunners({ config, command, clock, log }: Setting, note: Note) {
+  const exposure = exposureOf(config);
+  if (exposure) log.warn('backups are not safe', { reason: exposure });
+  if (!config.BACKUP_REPO) return { backups: null, drills: null };
+  const children = {
+    command,
+    env: backupEnvironment(config),
+    dataDir: config.DATA_DIR,
+    log,
+    clock,
+    note: (kind: RunnerNote, detail: string) => void note({ kind, uid: null, actor: 'server', detail }),
+  };
+  return {
+    backups: createBackupRunner({ ...children, schedule: config.BACKUP_SCHEDULE }),
+    drills: createDrillRunner({ ...children, schedule: config.DRILL_SCHEDULE }),
+  };
 }
 
 function noRoom(dataDir: string, cause: unknown): Error {
